@@ -1,0 +1,43 @@
+/* config.h - every setting: from flags, the environment and a file, in that order of precedence.
+ *
+ * Each setting has one name: --listen, CHATD_LISTEN, and a line "listen = …" in the file. */
+#ifndef CHAT_CONFIG_H
+#define CHAT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chat/limits.h"
+#include "chat/log.h"
+#include "chat/redis_url.h"
+
+struct config {
+    char listen_host[64];          /* 127.0.0.1: numeric IPv4 or IPv6 address */
+    uint16_t listen_port;          /* 9502; 0: any free one */
+    bool has_redis;                /* false: the memory store */
+    struct redis_url redis;
+    uint32_t redis_timeout_ms;     /* 2000: 100 to 2500, so that 'unavailable' is said within 3 s ([STORE-9]) */
+    uint32_t redis_refresh_ms;     /* 20000: 1000 to 25000 ([STORE-8]) */
+    char node_name[NODE_NAME_SIZE_MAX + 1]; /* made from host name and port if not given */
+    uint32_t connections_max;      /* 0: as many as the limit of open files allows; else 1 to 1000000 */
+    uint32_t message_size_max;     /* 65536: 65536 to 16777216 bytes ([WS-7]) */
+    uint32_t outbox_size_max;      /* 1048576: 65536 to 1073741824 bytes for each connection ([WS-12]) */
+    uint32_t ping_interval_ms;     /* 25000: 100 to 3600000 ([WS-10]) */
+    uint32_t ping_timeout_ms;      /* 10000: 100 to 3600000 */
+    uint32_t handshake_timeout_ms; /* 10000: 100 to 600000 */
+    enum log_level log_level;      /* info */
+};
+
+enum config_result {
+    CONFIG_RUN,   /* 'out' is filled: serve */
+    CONFIG_DONE,  /* --help, --version or a successful --check-config was answered on stdout: exit 0 */
+    CONFIG_USAGE, /* wrong words on the command line, said on stderr: exit EX_USAGE */
+    CONFIG_BAD    /* a setting's value or the file is wrong, said on stderr: exit EX_CONFIG */
+};
+
+/* 'environ_get' is getenv, or a fake. Messages on stderr name the setting, where it was given, what was given (never a
+ * password) and what is allowed. */
+enum config_result config_read(int argc, char **argv, char *(*environ_get)(const char *name),
+                               struct config *out);
+
+#endif

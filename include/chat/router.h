@@ -1,0 +1,48 @@
+/* router.h - what happens when a connection opens, speaks, closes. SPEC 4.
+ *
+ * Pure: it knows no socket, no JSON, no clock, no Redis. It touches the world through two ports, sink.h and
+ * mapping_store.h, and one source of chance. It keeps who each connection is ([ID-1]) and the order of
+ * its replies ([ORDER-1]).
+ *
+ * Requests that were received before a connection closed still take effect; their replies go nowhere. */
+#ifndef CHAT_ROUTER_H
+#define CHAT_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chat/conn_id.h"
+#include "chat/mapping_store.h"
+#include "chat/request.h"
+#include "chat/sink.h"
+
+struct router;
+
+/* Writes 'n_digits' lower-case hexadecimal digits from a secure random source: random_hex(), or a fake. */
+typedef void router_random_fn(char *out, size_t n_digits);
+
+/* Borrows both ports until destroyed. Caller owns. Destroy the store first: it answers what is pending. */
+struct router *router_create(struct sink *sink, struct mapping_store *store, router_random_fn *random);
+void router_destroy(struct router *router); /* NULL is allowed */
+
+/* A connection is open, and not signed. 'conn' has not been opened before. */
+void router_opened(struct router *router, conn_id conn);
+
+/* A legal request. Borrows it. */
+void router_received(struct router *router, conn_id conn, const struct request *request);
+
+/* An illegal request ([ILLEGAL-1]): answered in its turn, and the connection is closed with 1008. */
+void router_received_illegal(struct router *router, conn_id conn);
+
+/* The peer broke the transport's rules: close with 'code' (1002, 1007, 1009) after the replies to what
+ * it asked before. Nothing that it sends later is received. */
+void router_received_broken(struct router *router, conn_id conn, uint16_t code);
+
+/* The connection is closed, whoever closed it. Its traces go. */
+void router_closed(struct router *router, conn_id conn);
+
+/* Connections that are signed now. */
+size_t router_n_signed(const struct router *router);
+
+#endif

@@ -1,0 +1,1 @@
+extern int chat_not_written_yet;
