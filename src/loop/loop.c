@@ -10,7 +10,9 @@
 
 #include "chat/mem.h"
 
-enum { QUEUE_CAPACITY_MIN = 64 }; /* a power of two, as every capacity */
+enum {
+    QUEUE_CAPACITY_MIN = 64
+}; /* a power of two, as every capacity */
 
 struct deferred {
     loop_fn *fn;
@@ -129,7 +131,6 @@ void loop_destroy(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT); /* until the last handle's close callback has freed it */
     int status = uv_loop_close(&loop->uv);
     assert(status == 0);
-    (void)status;
     free(loop->queue);
     free(loop);
 }

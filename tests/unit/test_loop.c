@@ -266,8 +266,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_loop_sleeps_when_nothing_is_put_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hooks_may_be_destroyed_by_hooks, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_timer_destroyed_in_its_callback_does_not_return,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_timer_destroyed_in_its_callback_does_not_return, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_timer_repeats_until_it_is_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_destroy_does_what_was_put_off, setup, teardown),
     };
