@@ -1,1 +1,110 @@
-extern int chat_not_written_yet;
+#include "chat/log.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    LINE_SIZE_MAX = 4096,  /* a longer line is cut, and says so */
+    VALUE_SIZE_MAX = 200,  /* of a value, before it is escaped */
+    N_VALUES = 4,          /* log_value() results that live at once */
+    ESCAPE_SIZE_MAX = 4    /* \xNN */
+};
+
+/* What stands in place of what was cut off. */
+static const char cut_mark[] = "...";
+
+static enum log_level level_max = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    level_max = level;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= level_max;
+}
+
+/* Time, level and event. Returns the bytes written, all of which fit if 'event' is a word. */
+static size_t write_start(char *line, size_t size, enum log_level level, const char *event)
+{
+    static const char *const names[] = {
+        [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct tm utc;
+    gmtime_r(&now.tv_sec, &utc);
+    size_t len = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &utc);
+    int n = snprintf(line + len, size - len, ".%03dZ %s %s", (int)(now.tv_nsec / 1000000),
+                     names[level], event);
+    return len + (size_t)n;
+}
+
+void log_line(enum log_level level, const char *event, const char *format, ...)
+{
+    if (!log_enabled(level)) {
+        return;
+    }
+    char line[LINE_SIZE_MAX + sizeof cut_mark];
+    size_t len = write_start(line, LINE_SIZE_MAX, level, event);
+    if (format != NULL) {
+        line[len++] = ' ';
+        va_list args;
+        va_start(args, format);
+        len += (size_t)vsnprintf(line + len, LINE_SIZE_MAX - len, format, args);
+        va_end(args);
+    }
+    if (len >= LINE_SIZE_MAX) {
+        len = LINE_SIZE_MAX - 1;
+        memcpy(line + len, cut_mark, sizeof cut_mark - 1);
+        len += sizeof cut_mark - 1;
+    }
+    line[len++] = '\n';
+    /* One call, so that lines of several processes don't mix. There is nowhere to say that it failed. */
+    ssize_t ignored = write(STDERR_FILENO, line, len);
+    (void)ignored;
+}
+
+/* Writes what stands for 'byte' in a quoted value; returns the bytes written. */
+static size_t escape(char *out, unsigned char byte)
+{
+    if (byte == '"' || byte == '\\') {
+        out[0] = '\\';
+        out[1] = (char)byte;
+        return 2;
+    }
+    if (byte >= ' ' && byte <= '~') {
+        out[0] = (char)byte;
+        return 1;
+    }
+    static const char digits[] = "0123456789abcdef";
+    out[0] = '\\';
+    out[1] = 'x';
+    out[2] = digits[byte >> 4];
+    out[3] = digits[byte & 0xF];
+    return ESCAPE_SIZE_MAX;
+}
+
+const char *log_value(const char *text)
+{
+    static char values[N_VALUES][VALUE_SIZE_MAX * ESCAPE_SIZE_MAX + sizeof cut_mark + 2];
+    static unsigned next;
+    char *value = values[next++ % N_VALUES];
+    size_t len = 0;
+    value[len++] = '"';
+    size_t i = 0;
+    for (; i < VALUE_SIZE_MAX && text[i] != '\0'; i++) {
+        len += escape(value + len, (unsigned char)text[i]);
+    }
+    if (text[i] != '\0') {
+        memcpy(value + len, cut_mark, sizeof cut_mark - 1);
+        len += sizeof cut_mark - 1;
+    }
+    value[len++] = '"';
+    value[len] = '\0';
+    return value;
+}

@@ -1,1 +1,43 @@
-extern int chat_not_written_yet;
+#include "chat/mem.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+_Noreturn static void out_of_memory(size_t size)
+{
+    fprintf(stderr, "chatd: out of memory: %zu bytes refused\n", size);
+    abort();
+}
+
+void *mem_alloc(size_t size)
+{
+    /* For 0 bytes calloc() may return NULL. */
+    void *mem = calloc(1, size == 0 ? 1 : size);
+    if (mem == NULL) {
+        out_of_memory(size);
+    }
+    return mem;
+}
+
+void *mem_realloc(void *old, size_t size)
+{
+    assert(size > 0);
+    void *mem = realloc(old, size);
+    if (mem == NULL) {
+        out_of_memory(size);
+    }
+    return mem;
+}
+
+char *mem_copy(struct str s)
+{
+    assert(s.len < SIZE_MAX);
+    char *copy = mem_realloc(NULL, s.len + 1);
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    copy[s.len] = '\0';
+    return copy;
+}
