@@ -11,7 +11,8 @@ enum {
     FD_SIZE_MAX = 64,         /* [STORE-4] a connection's name in Redis */
     NODE_NAME_SIZE_MAX = 24,  /* leaves room in an fd for 64 random bits and the connection's number */
     REDIS_URL_SIZE_MAX = 1024, /* --redis */
-    REQUESTS_IN_FLIGHT_MAX = 128 /* of one connection: no more of it is read until some are answered */
+    REQUESTS_IN_FLIGHT_MAX = 128, /* of one connection: no more of it is read until half are answered */
+    REQUESTS_IN_FLIGHT_SIZE_MAX = 262144 /* the same for what they hold in memory */
 };
 
 #endif

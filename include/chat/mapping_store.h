@@ -45,8 +45,8 @@ struct mapping_store_ops {
      * From now on every bind and find is answered ERR_UNAVAILABLE. */
     void (*close)(struct mapping_store *store, void (*closed)(void *ctx), void *ctx);
 
-    /* Answer what is pending with ERR_UNAVAILABLE (the one case where callbacks fire inside a call),
-     * then free. NULL is allowed. */
+    /* Answer what is pending with ERR_UNAVAILABLE (the one case where callbacks fire inside a call: they
+     * may call unbind and nothing else), then free. NULL is allowed. */
     void (*destroy)(struct mapping_store *store);
 };
 

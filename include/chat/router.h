@@ -22,7 +22,8 @@ struct router;
 /* Writes 'n_digits' lower-case hexadecimal digits from a secure random source: random_hex(), or a fake. */
 typedef void router_random_fn(char *out, size_t n_digits);
 
-/* Borrows both ports until destroyed. Caller owns. Destroy the store first: it answers what is pending. */
+/* Borrows both ports until destroyed. Caller owns. At the end every connection is closed, then the store is
+ * destroyed, which answers what is pending, then the router. */
 struct router *router_create(struct sink *sink, struct mapping_store *store, router_random_fn *random);
 void router_destroy(struct router *router); /* NULL is allowed */
 

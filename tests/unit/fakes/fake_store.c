@@ -1,0 +1,202 @@
+#include "fakes/fake_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "chat/mem.h"
+
+/* A bind or a find that waits for its answer. */
+struct fake_call {
+    struct fake_call *next;
+    conn_id device; /* CONN_NONE: a find */
+    char uid[UID_SIZE_MAX + 1];
+    mapping_bound_fn *bound;
+    mapping_found_fn *found;
+    void *ctx;
+};
+
+static struct fake_store *fake(struct mapping_store *base)
+{
+    return (struct fake_store *)base;
+}
+
+/* The link to the oldest bind of 'device', or to the oldest find if that is CONN_NONE. */
+static struct fake_call **link_to(struct fake_store *store, conn_id device)
+{
+    struct fake_call **link = &store->first;
+    while (*link != NULL && (*link)->device != device) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static void forget_device(struct fake_store *store, conn_id device)
+{
+    size_t n_kept = 0;
+    for (size_t i = 0; i < store->n_devices; i++) {
+        if (store->devices[i].conn != device) {
+            store->devices[n_kept++] = store->devices[i];
+        }
+    }
+    store->n_devices = n_kept;
+}
+
+static void add_call(struct fake_store *store, struct fake_call call, struct str uid)
+{
+    assert_false(store->is_destroying);
+    assert_in_range(uid.len, 1, UID_SIZE_MAX);
+    struct fake_call **link = &store->first;
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    *link = mem_alloc(sizeof **link);
+    **link = call;
+    memcpy((*link)->uid, uid.ptr, uid.len);
+}
+
+static void store_bind(struct mapping_store *base, conn_id device, struct str uid,
+                       mapping_bound_fn *bound, void *ctx)
+{
+    struct fake_store *store = fake(base);
+    assert_null(*link_to(store, device)); /* never two binds of one device at a time */
+    transcript_add(&store->asked, "bind %llu %.*s", (unsigned long long)device, (int)uid.len,
+                   uid.ptr);
+    add_call(store, (struct fake_call){.device = device, .bound = bound, .ctx = ctx}, uid);
+}
+
+static void store_unbind(struct mapping_store *base, conn_id device)
+{
+    struct fake_store *store = fake(base);
+    assert_null(*link_to(store, device));
+    transcript_add(&store->asked, "unbind %llu", (unsigned long long)device);
+    forget_device(store, device);
+}
+
+static void store_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
+                       void *ctx)
+{
+    struct fake_store *store = fake(base);
+    transcript_add(&store->asked, "find %.*s", (int)uid.len, uid.ptr);
+    add_call(store, (struct fake_call){.device = CONN_NONE, .found = found, .ctx = ctx}, uid);
+}
+
+static const struct mapping_store_ops fake_store_ops = {
+    .bind = store_bind,
+    .unbind = store_unbind,
+    .find = store_find,
+};
+
+void fake_store_init(struct fake_store *store)
+{
+    *store = (struct fake_store){.base = {&fake_store_ops}};
+}
+
+void fake_store_fini(struct fake_store *store)
+{
+    while (store->first != NULL) {
+        struct fake_call *call = store->first;
+        store->first = call->next;
+        free(call);
+    }
+    transcript_clear(&store->asked);
+}
+
+size_t fake_store_n_pending(const struct fake_store *store)
+{
+    size_t n = 0;
+    for (const struct fake_call *call = store->first; call != NULL; call = call->next) {
+        n++;
+    }
+    return n;
+}
+
+/* The answer of a working store to 'call'. */
+static void answer_ok(struct fake_store *store, const struct fake_call *call)
+{
+    if (call->device != CONN_NONE) {
+        forget_device(store, call->device);
+        assert_in_range(store->n_devices, 0, FAKE_DEVICES_MAX - 1);
+        struct fake_device *device = &store->devices[store->n_devices++];
+        device->conn = call->device;
+        memcpy(device->uid, call->uid, sizeof call->uid);
+        call->bound(call->ctx, call->device, ERR_OK);
+        return;
+    }
+    conn_id found[FAKE_DEVICES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < store->n_devices; i++) {
+        if (strcmp(store->devices[i].uid, call->uid) == 0) {
+            found[n++] = store->devices[i].conn;
+        }
+    }
+    call->found(call->ctx, ERR_OK, found, n);
+}
+
+static void answer_call(struct fake_store *store, struct fake_call **link, bool unavailable)
+{
+    struct fake_call *call = *link;
+    assert_non_null(call);
+    *link = call->next;
+    if (store->fail_on > 0 && --store->fail_on == 0) {
+        unavailable = true;
+    }
+    if (!unavailable) {
+        answer_ok(store, call);
+    } else if (call->device != CONN_NONE) {
+        call->bound(call->ctx, call->device, ERR_UNAVAILABLE);
+    } else {
+        call->found(call->ctx, ERR_UNAVAILABLE, NULL, 0);
+    }
+    free(call);
+}
+
+void fake_store_answer(struct fake_store *store)
+{
+    answer_call(store, &store->first, false);
+}
+
+void fake_store_answer_all(struct fake_store *store)
+{
+    while (store->first != NULL) {
+        fake_store_answer(store);
+    }
+}
+
+void fake_store_answer_unavailable(struct fake_store *store)
+{
+    answer_call(store, &store->first, true);
+}
+
+void fake_store_answer_find(struct fake_store *store, const conn_id *devices, size_t n)
+{
+    struct fake_call **link = link_to(store, CONN_NONE);
+    struct fake_call *call = *link;
+    assert_non_null(call);
+    *link = call->next;
+    call->found(call->ctx, ERR_OK, devices, n);
+    free(call);
+}
+
+void fake_store_answer_bind(struct fake_store *store, conn_id device)
+{
+    answer_call(store, link_to(store, device), false);
+}
+
+void fake_store_fail_on(struct fake_store *store, unsigned n)
+{
+    store->fail_on = n;
+}
+
+void fake_store_answer_as_destroyed(struct fake_store *store)
+{
+    store->is_destroying = true;
+    while (store->first != NULL) {
+        fake_store_answer_unavailable(store);
+    }
+    store->is_destroying = false;
+}

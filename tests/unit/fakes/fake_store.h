@@ -1,0 +1,57 @@
+/* fake_store.h - a mapping store that answers when it is told, writes down what it is asked, and fails
+ * the test when its caller breaks the rules of mapping_store.h.
+ *
+ *   bind 1 alice     find bob     unbind 1 */
+#ifndef CHAT_TEST_FAKE_STORE_H
+#define CHAT_TEST_FAKE_STORE_H
+
+#include <stdbool.h>
+
+#include "chat/limits.h"
+#include "chat/mapping_store.h"
+#include "fakes/transcript.h"
+
+enum {
+    FAKE_DEVICES_MAX = 16
+};
+
+struct fake_device {
+    conn_id conn;
+    char uid[UID_SIZE_MAX + 1];
+};
+
+struct fake_store {
+    struct mapping_store base; /* first, so that a struct mapping_store * is one of us */
+    struct transcript asked;
+    struct fake_call *first;                      /* calls not answered yet, oldest first */
+    struct fake_device devices[FAKE_DEVICES_MAX]; /* in the order in which they were bound */
+    size_t n_devices;
+    unsigned fail_on; /* the n-th answer from now is ERR_UNAVAILABLE; 0: none */
+    bool is_destroying;
+};
+
+void fake_store_init(struct fake_store *store);
+void fake_store_fini(struct fake_store *store); /* frees calls without an answer */
+
+size_t fake_store_n_pending(const struct fake_store *store);
+
+/* Answer the oldest call, or all there are and will be, as a working store does. */
+void fake_store_answer(struct fake_store *store);
+void fake_store_answer_all(struct fake_store *store);
+
+/* Answer the oldest call with ERR_UNAVAILABLE. */
+void fake_store_answer_unavailable(struct fake_store *store);
+
+/* Answer the oldest find, though a bind may be older, with these devices. */
+void fake_store_answer_find(struct fake_store *store, const conn_id *devices, size_t n);
+
+/* Answer the bind of 'device', though other calls may be older. */
+void fake_store_answer_bind(struct fake_store *store, conn_id device);
+
+/* The n-th answer from now says ERR_UNAVAILABLE; 0: none does. */
+void fake_store_fail_on(struct fake_store *store, unsigned n);
+
+/* Do what destroy() does with calls that are pending: answer them inside the call. */
+void fake_store_answer_as_destroyed(struct fake_store *store);
+
+#endif
