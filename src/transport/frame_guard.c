@@ -1,1 +1,213 @@
-extern int chat_not_written_yet;
+#include "transport/frame_guard.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum {
+    BYTE0_FIN = 0x80,
+    BYTE0_RESERVED = 0x70,
+    BYTE0_OPCODE = 0x0f,
+    BYTE1_MASKED = 0x80,
+    BYTE1_LENGTH = 0x7f,
+    OPCODE_CONTINUATION = 0x0,
+    OPCODE_TEXT = 0x1,
+    OPCODE_BINARY = 0x2,
+    OPCODE_CLOSE = 0x8,
+    OPCODE_PING = 0x9,
+    OPCODE_PONG = 0xa,
+    LENGTH_16_BITS =
+        126, /* these two values of the length say that it stands in the next 2 or 8 bytes */
+    LENGTH_64_BITS = 127,
+    MASK_SIZE = 4
+};
+
+/* In lower case; its last letter is what the guard overwrites. */
+static const char subprotocol_name[] = "sec-websocket-protocol";
+enum {
+    SUBPROTOCOL_NAME_LEN = sizeof(subprotocol_name) - 1
+};
+
+/* [WS-17] "A server SHOULD accept a handshake that offers only subprotocols which the server does not
+ * know, and select none of them." libwebsockets does so if there is no such header. */
+static void watch_for_subprotocol(struct frame_guard *guard, uint8_t *byte)
+{
+    if (guard->line_other) {
+        return;
+    }
+    if (tolower(*byte) != subprotocol_name[guard->line_matched]) {
+        guard->line_other = true;
+        return;
+    }
+    guard->line_matched++;
+    if (guard->line_matched == SUBPROTOCOL_NAME_LEN) {
+        *byte = '_';
+        guard->line_other = true;
+    }
+}
+
+/* The request's head ends with an empty line. What follows are frames, or it is no WebSocket. */
+static void pass_handshake_byte(struct frame_guard *guard, uint8_t *byte)
+{
+    if (*byte == '\n') {
+        if (guard->line_empty) {
+            guard->state = GUARD_FIRST;
+        }
+        guard->line_empty = true;
+        guard->line_other = false;
+        guard->line_matched = 0;
+        return;
+    }
+    if (*byte != '\r') {
+        guard->line_empty = false;
+        watch_for_subprotocol(guard, byte);
+    }
+}
+
+/* RFC 6455 sections 5.1, 5.2, 5.4 and 5.5. */
+static bool header_is_legal(struct frame_guard *guard, uint8_t byte0, uint8_t byte1)
+{
+    bool final = (byte0 & BYTE0_FIN) != 0;
+    bool short_length = (byte1 & BYTE1_LENGTH) < LENGTH_16_BITS;
+    if ((byte0 & BYTE0_RESERVED) != 0 || (byte1 & BYTE1_MASKED) == 0) {
+        return false;
+    }
+    switch (byte0 & BYTE0_OPCODE) {
+    case OPCODE_CONTINUATION:
+        if (!guard->in_message) {
+            return false;
+        }
+        guard->in_message = !final;
+        return true;
+    case OPCODE_TEXT:
+    case OPCODE_BINARY:
+        if (guard->in_message) {
+            return false;
+        }
+        guard->in_message = !final;
+        return true;
+    case OPCODE_CLOSE:
+    case OPCODE_PING:
+    case OPCODE_PONG:
+        return final && short_length;
+    default:
+        return false;
+    }
+}
+
+static bool is_close(uint8_t byte0)
+{
+    return (byte0 & BYTE0_OPCODE) == OPCODE_CLOSE;
+}
+
+/* Called when the length is known. */
+static void begin_payload(struct frame_guard *guard, uint64_t length)
+{
+    guard->state = GUARD_PAYLOAD;
+    guard->n_left = length + (guard->masked ? MASK_SIZE : 0);
+    if (guard->n_left == 0) {
+        guard->state = GUARD_FIRST;
+    }
+}
+
+/* The first two bytes of a frame, which are judged together. */
+static void judge_header(struct frame_guard *guard, uint8_t byte0, uint8_t byte1)
+{
+    bool legal = header_is_legal(guard, byte0, byte1);
+    if (!legal) {
+        guard->broken = true;
+    }
+    guard->dropping = guard->broken && !(legal && is_close(byte0));
+    guard->masked = (byte1 & BYTE1_MASKED) != 0;
+    uint8_t length = byte1 & BYTE1_LENGTH;
+    if (length < LENGTH_16_BITS) {
+        begin_payload(guard, length);
+        return;
+    }
+    guard->state = GUARD_LENGTH;
+    guard->n_left = 0;
+    guard->n_length_left = length == LENGTH_16_BITS ? 2 : 8;
+}
+
+static void take_length_byte(struct frame_guard *guard, uint8_t byte)
+{
+    guard->n_left = guard->n_left << 8 | byte;
+    guard->n_length_left--;
+    if (guard->n_length_left > 0) {
+        return;
+    }
+    if (guard->n_left > INT64_MAX) {
+        guard->state = GUARD_LOST;
+        guard->broken = true;
+        return;
+    }
+    begin_payload(guard, guard->n_left);
+}
+
+/* How many of the 'n' bytes belong to this frame's mask and payload. */
+static size_t take_payload(struct frame_guard *guard, size_t n)
+{
+    size_t n_taken = guard->n_left < n ? (size_t)guard->n_left : n;
+    guard->n_left -= n_taken;
+    if (guard->n_left == 0) {
+        guard->state = GUARD_FIRST;
+    }
+    return n_taken;
+}
+
+/* Take the next piece of the stream that belongs together, at most 'n' bytes. Returns its size; 0 if a single byte
+ * cannot be judged. */
+static size_t take_piece(struct frame_guard *guard, uint8_t *bytes, size_t n)
+{
+    switch (guard->state) {
+    case GUARD_HANDSHAKE:
+        pass_handshake_byte(guard, bytes);
+        return 1;
+    case GUARD_FIRST:
+        if (n == 1) {
+            return 0;
+        }
+        judge_header(guard, bytes[0], bytes[1]);
+        return 2;
+    case GUARD_LENGTH:
+        take_length_byte(guard, bytes[0]);
+        return 1;
+    case GUARD_PAYLOAD:
+        return take_payload(guard, n);
+    case GUARD_LOST:
+        break;
+    }
+    guard->dropping = true;
+    return n;
+}
+
+size_t frame_guard_pass(struct frame_guard *guard, uint8_t *bytes, size_t n)
+{
+    size_t n_passed = 0;
+    size_t i = 0;
+    while (i < n) {
+        size_t piece = take_piece(guard, bytes + i, n - i);
+        if (piece == 0) {
+            guard->held = true;
+            guard->held_byte = bytes[i];
+            break;
+        }
+        if (!guard->dropping) {
+            if (n_passed != i) {
+                memmove(bytes + n_passed, bytes + i, piece);
+            }
+            n_passed += piece;
+        }
+        i += piece;
+    }
+    return n_passed;
+}
+
+bool frame_guard_take_held(struct frame_guard *guard, uint8_t *out)
+{
+    if (!guard->held) {
+        return false;
+    }
+    *out = guard->held_byte;
+    guard->held = false;
+    return true;
+}

@@ -1,1 +1,181 @@
-extern int chat_not_written_yet;
+/* What libwebsockets reports of its connections. The callback only translates: each case is one call. */
+#include <stdlib.h>
+
+#include "chat/log.h"
+#include "chat/mem.h"
+#include "chat/parser.h"
+#include "chat/utf8.h"
+#include "transport/state.h"
+
+enum {
+    CLOSE_NOT_UTF8 = 1007,
+    CLOSE_TOO_BIG = 1009,
+    HTTP_UPGRADE_REQUIRED = 426,
+    WEBSOCKET_VERSION = 13,
+    VERSION_SIZE_MAX = 8,
+    INBOX_CAPACITY_MIN = 4096
+};
+
+/* Somebody looks at the server with a browser or curl: say what it is, and end the connection. */
+static int answer_plain_http(struct lws *wsi)
+{
+    (void)lws_return_http_status(wsi, HTTP_UPGRADE_REQUIRED,
+                                 "This is a WebSocket server: connect with ws://.");
+    return -1;
+}
+
+static bool has_version_13(struct lws *wsi)
+{
+    char version[VERSION_SIZE_MAX];
+    return lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_VERSION) > 0 &&
+           atoi(version) == WEBSOCKET_VERSION;
+}
+
+/* [WS-4] libwebsockets takes any version, and ends TCP in silence without a key. A positive result tells it that the
+ * answer was given. */
+static int confirm_upgrade(struct lws *wsi)
+{
+    if (!has_version_13(wsi)) {
+        (void)lws_return_http_status(wsi, HTTP_UPGRADE_REQUIRED,
+                                     "Sec-WebSocket-Version has to be 13.");
+        return -1;
+    }
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) <= 0) {
+        (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key is missing.");
+        return -1;
+    }
+    return 0;
+}
+
+static int established(struct connection *connection)
+{
+    if (connection->guard.state == GUARD_HANDSHAKE) {
+        /* Its bytes did not come through wire.c, so forbidden frames would be accepted: serve nobody. */
+        log_line(LOG_ERROR, "frames_unguarded", "library=%s", log_value(lws_get_library_version()));
+        return -1;
+    }
+    connection->state = CONNECTION_OPEN;
+    connection_watch_life(connection);
+    router_opened(connection->transport->router, connection->id);
+    return 0;
+}
+
+/* The transport's own verdict on a message; nothing of it is processed. */
+static void refuse(struct connection *connection, uint16_t code)
+{
+    connection->deaf = true;
+    router_received_broken(connection->transport->router, connection->id, code);
+}
+
+static void handle_text(struct connection *connection, struct str text)
+{
+    struct router *router = connection->transport->router;
+    if (!utf8_valid(text)) {
+        refuse(connection, CLOSE_NOT_UTF8); /* [WS-6] */
+        return;
+    }
+    struct request request;
+    if (request_parse(text, &request) != ERR_OK) {
+        connection->deaf = true; /* [ILLEGAL-4] */
+        router_received_illegal(router, connection->id);
+        return;
+    }
+    router_received(router, connection->id, &request);
+}
+
+static void handle_message(struct connection *connection, struct str message)
+{
+    if (lws_frame_is_binary(connection->wsi)) {
+        connection->deaf = true;
+        router_received_illegal(connection->transport->router, connection->id); /* [ILLEGAL-2] */
+        return;
+    }
+    handle_text(connection, message);
+}
+
+static void inbox_append(struct inbox *inbox, struct str piece)
+{
+    size_t needed = inbox->len + piece.len;
+    if (needed > inbox->capacity) {
+        size_t capacity = inbox->capacity == 0 ? INBOX_CAPACITY_MIN : inbox->capacity * 2;
+        inbox->capacity = capacity < needed ? needed : capacity;
+        inbox->memory = mem_realloc(inbox->memory, inbox->capacity);
+    }
+    if (piece.len > 0) {
+        memcpy(inbox->memory + inbox->len, piece.ptr, piece.len);
+    }
+    inbox->len = needed;
+}
+
+static void inbox_clear(struct inbox *inbox)
+{
+    free(inbox->memory);
+    *inbox = (struct inbox){0};
+}
+
+/* A message comes in pieces: its fragments, and these wherever TCP or libwebsockets' buffer splits them. Most come in
+ * one, and are looked at where they are. */
+static void received(struct connection *connection, struct str piece)
+{
+    if (connection->state != CONNECTION_OPEN || connection->deaf) {
+        return;
+    }
+    struct inbox *inbox = &connection->inbox;
+    size_t announced = lws_remaining_packet_payload(connection->wsi);
+    size_t size_max = connection->transport->options.message_size_max;
+    if (announced > size_max || inbox->len + piece.len + announced > size_max) {
+        inbox_clear(inbox);
+        refuse(connection, CLOSE_TOO_BIG); /* [WS-8] */
+        return;
+    }
+    bool complete = announced == 0 && lws_is_final_fragment(connection->wsi);
+    if (complete && inbox->len == 0) {
+        handle_message(connection, piece);
+        return;
+    }
+    inbox_append(inbox, piece);
+    if (complete) {
+        handle_message(connection, (struct str){inbox->memory, inbox->len});
+        inbox_clear(inbox);
+    }
+}
+
+static void closed(struct connection *connection)
+{
+    if (connection->state == CONNECTION_OPEN) {
+        connection->state = CONNECTION_CLOSING;
+        router_closed(connection->transport->router, connection->id);
+    }
+}
+
+int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len)
+{
+    (void)user;
+    struct connection *connection = lws_get_opaque_user_data(wsi);
+    if (connection == NULL) {
+        return 0; /* libwebsockets' own business */
+    }
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return answer_plain_http(wsi);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return confirm_upgrade(wsi);
+    case LWS_CALLBACK_ESTABLISHED:
+        return established(connection);
+    case LWS_CALLBACK_RECEIVE:
+        received(connection, (struct str){in, len});
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        connection_writeable(connection);
+        return 0;
+    case LWS_CALLBACK_CLOSED:
+        closed(connection);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        transport_forget(connection);
+        return 0;
+    default:
+        return 0;
+    }
+}

@@ -1,0 +1,63 @@
+/* connection.h - what the transport knows of one connection, from TCP's accept to the end.
+ *
+ * A connection is found by its conn_id (the router's calls), by libwebsockets' wsi (its callbacks), and by its socket (wire.c).
+ * What it is signed as is none of the transport's business. */
+#ifndef CHAT_CONNECTION_H
+#define CHAT_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chat/conn_id.h"
+#include "chat/loop.h"
+#include "transport/deadline_wheel.h"
+#include "transport/frame_guard.h"
+#include "transport/outbox.h"
+
+struct lws;
+struct transport;
+
+enum connection_state {
+    CONNECTION_HANDSHAKE, /* accepted, not upgraded: the router does not know it */
+    CONNECTION_OPEN,
+    CONNECTION_CLOSING /* libwebsockets was told to close: nothing is received or sent any more */
+};
+
+/* A message of which some pieces have come. */
+struct inbox {
+    char *memory; /* NULL while there are none */
+    size_t len;
+    size_t capacity;
+};
+
+/* Owned by the transport: created in listener.c, destroyed when libwebsockets destroys its wsi. */
+struct connection {
+    conn_id id;
+    int socket;
+    struct lws *wsi;
+    struct transport *transport;
+    struct loop *loop;
+    enum connection_state state;
+    struct frame_guard guard;
+    struct inbox inbox;
+    struct outbox outbox;
+    uint64_t heard_ms;        /* when the last byte came from the peer */
+    struct deadline deadline; /* of the handshake, of the next ping or its answer, of the close */
+    struct connection *next_to_flush;
+    uint16_t close_code; /* not 0: close with it when the outbox has left */
+    bool to_flush;       /* is in the transport's list of those that have something to say */
+    bool blocked; /* the kernel did not take all: libwebsockets calls back when there is room */
+    bool pinged;  /* a ping is out, and nothing came since */
+    bool deaf;    /* what the peer still sends is not received */
+};
+
+struct connection *connection_create(struct transport *transport, struct loop *loop, conn_id id,
+                                     int socket);
+
+/* The socket is closed by libwebsockets. NULL is allowed. */
+void connection_destroy(struct connection *connection);
+
+/* A byte came. */
+void connection_heard(struct connection *connection);
+
+#endif

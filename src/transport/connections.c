@@ -1,1 +1,0 @@
-extern int chat_not_written_yet;

@@ -1,0 +1,293 @@
+/* What leaves a connection, and when it ends.
+ *
+ * The number of system calls decides how fast the server is. So nothing is written when the router says it:
+ * frames gather in the outbox of each connection, and before the loop sleeps each outbox is handed
+ * over in one lws_write(LWS_WRITE_RAW) (docs/decisions/0003-one-write-a-turn.md). */
+#include <stdlib.h>
+
+#include "chat/log.h"
+#include "chat/mem.h"
+#include "chat/parser.h"
+#include "transport/state.h"
+
+enum {
+    CLOSE_POLICY = 1008,
+    CLOSE_TIMEOUT_MS = 2000 /* for the peer to answer our close frame */
+};
+
+_Static_assert(LWS_PRE <= OUTBOX_HEADROOM,
+               "libwebsockets wants more room in front of what it writes");
+
+void conn_list_add(struct conn_list *list, conn_id id)
+{
+    if (list->n == list->capacity) {
+        list->capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        list->ids = mem_realloc(list->ids, list->capacity * sizeof(conn_id));
+    }
+    list->ids[list->n++] = id;
+}
+
+static void mark_to_flush(struct connection *connection)
+{
+    if (!connection->to_flush) {
+        connection->to_flush = true;
+        conn_list_add(&connection->transport->to_flush, connection->id);
+    }
+}
+
+/* Close without waiting for the peer to take what it has not read. */
+static void close_at_once(struct connection *connection)
+{
+    outbox_clear(&connection->outbox);
+    connection_close(connection, CLOSE_POLICY);
+    transport_attend(connection);
+}
+
+/* [WS-12] A peer that does not read is closed before it costs more memory than it may. */
+static void close_slow_reader(struct connection *connection)
+{
+    log_line(LOG_WARN, "slow_reader_closed", "connection=%llu waiting_bytes=%zu",
+             (unsigned long long)connection->id, connection->outbox.len);
+    close_at_once(connection);
+}
+
+static bool sends(const struct connection *connection)
+{
+    return connection != NULL && connection->state == CONNECTION_OPEN &&
+           connection->close_code == 0;
+}
+
+static void append(struct connection *connection, struct str text)
+{
+    if (connection->outbox.len + text.len > connection->transport->options.outbox_size_max) {
+        close_slow_reader(connection);
+        return;
+    }
+    outbox_append(&connection->outbox, FRAME_TEXT, text);
+    mark_to_flush(connection);
+}
+
+static struct connection *find(struct sink *sink, conn_id conn)
+{
+    return id_table_get(((struct transport *)sink)->connections, conn);
+}
+
+static void send_reply(struct sink *sink, conn_id conn, const struct reply *reply)
+{
+    struct connection *connection = find(sink, conn);
+    if (sends(connection)) {
+        char text[REPLY_SIZE_MAX];
+        append(connection, (struct str){text, reply_write(reply, text)});
+    }
+}
+
+static char *scratch_of(struct transport *transport, size_t size)
+{
+    if (transport->scratch_size < size) {
+        transport->scratch = mem_realloc(transport->scratch, size);
+        transport->scratch_size = size;
+    }
+    return transport->scratch;
+}
+
+static void send_delivery(struct sink *sink, const conn_id *conns, size_t n,
+                          const struct delivery *delivery)
+{
+    char *scratch = scratch_of((struct transport *)sink, delivery_size_max(delivery));
+    struct str text = {scratch, delivery_write(delivery, scratch)};
+    for (size_t i = 0; i < n; i++) {
+        struct connection *connection = find(sink, conns[i]);
+        if (sends(connection)) {
+            append(connection, text);
+        }
+    }
+}
+
+static void close_from_router(struct sink *sink, conn_id conn, uint16_t code)
+{
+    struct connection *connection = find(sink, conn);
+    if (connection != NULL) {
+        connection_close(connection, code);
+    }
+}
+
+static void receive_more(struct sink *sink, conn_id conn, bool more)
+{
+    struct connection *connection = find(sink, conn);
+    if (connection != NULL && connection->state == CONNECTION_OPEN) {
+        lws_rx_flow_control(connection->wsi, more ? 1 : 0);
+    }
+}
+
+const struct sink_ops transport_sink_ops = {
+    .reply = send_reply,
+    .deliver = send_delivery,
+    .close = close_from_router,
+    .receive_more = receive_more,
+};
+
+static void flush(struct connection *connection)
+{
+    if (connection->blocked || connection->state != CONNECTION_OPEN) {
+        return;
+    }
+    if (connection->outbox.len > 0) {
+        /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
+        (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), connection->outbox.len,
+                        LWS_WRITE_RAW);
+        outbox_clear(&connection->outbox);
+    }
+    if (lws_partial_buffered(connection->wsi)) {
+        connection->blocked = true;
+        lws_callback_on_writable(connection->wsi);
+    } else if (connection->close_code != 0) {
+        transport_attend(connection);
+    }
+}
+
+void transport_flush(void *context)
+{
+    struct transport *transport = context;
+    for (size_t i = 0; i < transport->to_flush.n; i++) {
+        struct connection *connection =
+            id_table_get(transport->connections, transport->to_flush.ids[i]);
+        if (connection != NULL) {
+            connection->to_flush = false;
+            flush(connection);
+        }
+    }
+    transport->to_flush.n = 0;
+}
+
+void connection_writeable(struct connection *connection)
+{
+    if (connection->blocked && !lws_partial_buffered(connection->wsi)) {
+        connection->blocked = false;
+        flush(connection);
+    }
+}
+
+/* Neither what waits to leave nor the peer's answer is waited for without end. */
+static void limit_close(struct connection *connection)
+{
+    deadline_set(&connection->transport->wheel, &connection->deadline,
+                 loop_now_ms(connection->loop) + CLOSE_TIMEOUT_MS);
+}
+
+void connection_close(struct connection *connection, uint16_t code)
+{
+    if (connection->close_code == 0) {
+        connection->close_code = code;
+        connection->deaf = true;
+        limit_close(connection);
+        mark_to_flush(connection);
+    }
+}
+
+void connection_kill(struct connection *connection)
+{
+    /* The second time libwebsockets is told so it no longer waits for the peer. */
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+/* Hand the close over to libwebsockets, which sends the close frame and waits for the peer's. To the
+ * router the connection has ended: its traces must not wait for a peer that does not answer ([ID-3]). */
+static void begin_close(struct connection *connection)
+{
+    struct transport *transport = connection->transport;
+    conn_id id = connection->id;
+    connection->state = CONNECTION_CLOSING;
+    limit_close(connection);
+    lws_rx_flow_control(connection->wsi, 1); /* the peer's close frame has to be read */
+    lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code, NULL, 0);
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    router_closed(transport->router, id);
+}
+
+static void attend(struct connection *connection)
+{
+    if (connection->state == CONNECTION_HANDSHAKE) {
+        connection_kill(connection); /* frames, but no WebSocket */
+    } else if (connection->state == CONNECTION_OPEN && connection->close_code != 0) {
+        begin_close(connection);
+    } else if (connection->state == CONNECTION_OPEN && connection->guard.broken &&
+               !connection->deaf) {
+        connection->deaf = true;
+        router_received_broken(connection->transport->router, connection->id,
+                               LWS_CLOSE_STATUS_PROTOCOL_ERR);
+    }
+}
+
+static void attend_all(void *context)
+{
+    struct transport *transport = context;
+    for (size_t i = 0; i < transport->to_attend.n; i++) {
+        struct connection *connection =
+            id_table_get(transport->connections, transport->to_attend.ids[i]);
+        if (connection != NULL) {
+            attend(connection);
+        }
+    }
+    transport->to_attend.n = 0;
+}
+
+void transport_attend(struct connection *connection)
+{
+    struct transport *transport = connection->transport;
+    if (transport->to_attend.n == 0) {
+        loop_later(transport->loop, attend_all, transport);
+    }
+    conn_list_add(&transport->to_attend, connection->id);
+}
+
+void connection_watch_life(struct connection *connection)
+{
+    deadline_set(&connection->transport->wheel, &connection->deadline,
+                 connection->heard_ms + connection->transport->options.ping_interval_ms);
+}
+
+/* [WS-10] Any byte is a sign of life; after a silence, a ping asks for one. */
+static void check_life(struct connection *connection)
+{
+    const struct transport_options *options = &connection->transport->options;
+    uint64_t now_ms = loop_now_ms(connection->loop);
+    if (connection->heard_ms + options->ping_interval_ms > now_ms) {
+        connection_watch_life(connection);
+        return;
+    }
+    if (!connection->pinged) {
+        connection->pinged = true;
+        outbox_append(&connection->outbox, FRAME_PING, STR(""));
+        mark_to_flush(connection);
+        deadline_set(&connection->transport->wheel, &connection->deadline,
+                     now_ms + options->ping_timeout_ms);
+        return;
+    }
+    log_line(LOG_INFO, "silent_peer_dropped", "connection=%llu silent_ms=%llu",
+             (unsigned long long)connection->id,
+             (unsigned long long)(now_ms - connection->heard_ms));
+    close_at_once(connection);
+}
+
+static void deadline_expired(void *context, struct deadline *deadline)
+{
+    (void)context;
+    struct connection *connection =
+        (struct connection *)((char *)deadline - offsetof(struct connection, deadline));
+    if (connection->state == CONNECTION_OPEN && connection->close_code == 0) {
+        check_life(connection);
+        return;
+    }
+    if (connection->state == CONNECTION_OPEN) {
+        close_at_once(connection); /* it was to be closed, but what waits for it does not leave */
+        return;
+    }
+    connection_kill(connection);
+}
+
+void transport_tick(void *context)
+{
+    struct transport *transport = context;
+    deadline_wheel_turn(&transport->wheel, loop_now_ms(transport->loop), deadline_expired,
+                        transport);
+}

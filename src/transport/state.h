@@ -1,0 +1,77 @@
+/* state.h - the transport's own state, shared by its parts: transport.c (life), websocket.c (what
+ * libwebsockets reports), sending.c (what leaves, and when a connection ends). */
+#ifndef CHAT_TRANSPORT_STATE_H
+#define CHAT_TRANSPORT_STATE_H
+
+#include <libwebsockets.h>
+
+#include "chat/id_table.h"
+#include "chat/transport.h"
+#include "transport/connection.h"
+#include "transport/deadline_wheel.h"
+#include "transport/listener.h"
+
+/* Connections by id, because one that is listed may be gone when the list is looked at. */
+struct conn_list {
+    conn_id *ids;
+    size_t n;
+    size_t capacity;
+};
+
+void conn_list_add(struct conn_list *list, conn_id id);
+
+struct transport {
+    struct sink sink; /* first, so a struct sink * is one of us */
+    struct transport_options options;
+    struct loop *loop;
+    struct router *router; /* borrowed, since transport_start() */
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    struct listener *listener; /* NULL when stopping */
+    struct id_table *connections;
+    uint32_t connections_max;
+    conn_id last_id;
+    struct conn_list to_flush;  /* have something to say */
+    struct conn_list to_attend; /* transport_attend() */
+    struct loop_hook *flush_hook;
+    struct deadline_wheel wheel;
+    struct loop_timer *wheel_timer;
+    char *scratch; /* where a delivery is written as JSON */
+    size_t scratch_size;
+    struct loop_timer *stop_timer; /* NULL unless stopping */
+    loop_fn *stopped;
+    void *stopped_ctx;
+};
+
+/* websocket.c: libwebsockets' callback. */
+int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len);
+
+/* sending.c */
+extern const struct sink_ops transport_sink_ops;
+
+/* The hook before the loop sleeps: write what waits, each connection's in one call. */
+void transport_flush(void *transport);
+
+/* The kernel has room again for this connection. */
+void connection_writeable(struct connection *connection);
+
+/* Look at this connection from a later turn, outside of its callbacks: it has broken the rules, or is to be closed. */
+void transport_attend(struct connection *connection);
+
+/* One tick of the wheel. */
+void transport_tick(void *transport);
+
+/* The upgrade is done: from now on pings are sent and answers expected. */
+void connection_watch_life(struct connection *connection);
+
+/* Close with 'code' once what waits has left. */
+void connection_close(struct connection *connection, uint16_t code);
+
+/* End it now, without a word. Not inside the connection's own callbacks. May destroy it before it returns. */
+void connection_kill(struct connection *connection);
+
+/* transport.c: libwebsockets has destroyed the wsi. */
+void transport_forget(struct connection *connection);
+
+#endif

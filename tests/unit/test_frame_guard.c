@@ -1,0 +1,144 @@
+/* [WS-15], [WS-17] What the guard lets through to libwebsockets, and when it calls a stream broken. Each stream is fed
+ * whole, and byte by byte: where TCP splits it makes no difference. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chat/str.h"
+#include "transport/frame_guard.h"
+
+#define HEAD "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define MASK "\x01\x02\x03\x04"
+
+struct stream_case {
+    int line;
+    const char *name;
+    struct str in;
+    struct str out; /* what is passed on */
+    bool broken;
+};
+
+static const struct stream_case cases[] = {
+    {__LINE__, "a text", STR(HEAD "\x81\x81" MASK "a"), STR(HEAD "\x81\x81" MASK "a"), false},
+    {__LINE__, "an empty text", STR(HEAD "\x81\x80" MASK), STR(HEAD "\x81\x80" MASK), false},
+    {__LINE__, "two frames", STR(HEAD "\x81\x81" MASK "a\x82\x81" MASK "b"),
+     STR(HEAD "\x81\x81" MASK "a\x82\x81" MASK "b"), false},
+    {__LINE__, "fragments with a ping between",
+     STR(HEAD "\x01\x81" MASK "a\x89\x80" MASK "\x00\x80" MASK "\x80\x81" MASK "b"),
+     STR(HEAD "\x01\x81" MASK "a\x89\x80" MASK "\x00\x80" MASK "\x80\x81" MASK "b"), false},
+    {__LINE__, "a length of 16 bits", STR(HEAD "\x81\xfe\x00\x02" MASK "ab\x89\x80" MASK),
+     STR(HEAD "\x81\xfe\x00\x02" MASK "ab\x89\x80" MASK), false},
+    {__LINE__, "a length of 64 bits",
+     STR(HEAD "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a\x81\x01"),
+     STR(HEAD "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a"), true},
+    {__LINE__, "no mask", STR(HEAD "\x81\x01" "a"), STR(HEAD), true},
+    {__LINE__, "no mask and empty", STR(HEAD "\x89\x00"), STR(HEAD), true},
+    {__LINE__, "a reserved bit", STR(HEAD "\xc1\x81" MASK "a"), STR(HEAD), true},
+    {__LINE__, "the last reserved bit", STR(HEAD "\x91\x81" MASK "a"), STR(HEAD), true},
+    {__LINE__, "a reserved opcode", STR(HEAD "\x83\x80" MASK), STR(HEAD), true},
+    {__LINE__, "a reserved control opcode", STR(HEAD "\x8b\x80" MASK), STR(HEAD), true},
+    {__LINE__, "a fragmented ping", STR(HEAD "\x09\x80" MASK), STR(HEAD), true},
+    {__LINE__, "a ping of 126 bytes", STR(HEAD "\x89\xfe\x00\x7e" MASK), STR(HEAD), true},
+    {__LINE__, "a continuation of nothing", STR(HEAD "\x80\x80" MASK), STR(HEAD), true},
+    {__LINE__, "a text within a text", STR(HEAD "\x01\x80" MASK "\x81\x80" MASK),
+     STR(HEAD "\x01\x80" MASK), true},
+    {__LINE__, "a continuation after the end", STR(HEAD "\x01\x80" MASK "\x80\x80" MASK "\x80\x80" MASK),
+     STR(HEAD "\x01\x80" MASK "\x80\x80" MASK), true},
+    {__LINE__, "after the fault only a close passes",
+     STR(HEAD "\x81\x02" "ab\x81\x81" MASK "c\x88\x82" MASK "xy\x81\x81" MASK "d"),
+     STR(HEAD "\x88\x82" MASK "xy"), true},
+    {__LINE__, "but no close without a mask", STR(HEAD "\x81\x01" "a\x88\x00"), STR(HEAD), true},
+    {__LINE__, "a length beyond 63 bits",
+     STR(HEAD "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" MASK "\x88\x80" MASK),
+     STR(HEAD "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00"), true},
+    {__LINE__, "a subprotocol is renamed",
+     STR("GET / HTTP/1.1\r\nsec-WebSocket-Protocol: chat\r\n\r\n\x81\x80" MASK),
+     STR("GET / HTTP/1.1\r\nsec-WebSocket-Protoco_: chat\r\n\r\n\x81\x80" MASK), false},
+    {__LINE__, "two lines of subprotocols are",
+     STR("GET / HTTP/1.1\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n\r\n"),
+     STR("GET / HTTP/1.1\r\nSec-WebSocket-Protoco_: a\r\nSec-WebSocket-Protoco_: b\r\n\r\n"), false},
+    {__LINE__, "the name elsewhere is not",
+     STR("GET /?Sec-WebSocket-Protocol HTTP/1.1\r\nX: Sec-WebSocket-Protocol\r\n\r\n"),
+     STR("GET /?Sec-WebSocket-Protocol HTTP/1.1\r\nX: Sec-WebSocket-Protocol\r\n\r\n"), false},
+    {__LINE__, "line feeds alone end the head, too", STR("GET / HTTP/1.1\nHost: a\n\n\x81\x00"),
+     STR("GET / HTTP/1.1\nHost: a\n\n"), true},
+};
+
+enum { STREAM_SIZE_MAX = 256 };
+
+struct fed {
+    uint8_t bytes[STREAM_SIZE_MAX];
+    size_t n;
+    bool broken;
+};
+
+/* Feed 'in' in pieces of 'piece' bytes, each in a heap buffer of the exact size, as wire.c does. */
+static void feed(struct str in, size_t piece, struct fed *out)
+{
+    struct frame_guard guard = {0};
+    out->n = 0;
+    for (size_t i = 0; i < in.len; i += piece) {
+        size_t n = in.len - i < piece ? in.len - i : piece;
+        uint8_t held = 0;
+        size_t n_held = frame_guard_take_held(&guard, &held) ? 1 : 0;
+        uint8_t *buffer = malloc(n_held + n);
+        assert_non_null(buffer);
+        buffer[0] = held;
+        memcpy(buffer + n_held, in.ptr + i, n);
+        size_t n_passed = frame_guard_pass(&guard, buffer, n_held + n);
+        memcpy(out->bytes + out->n, buffer, n_passed);
+        out->n += n_passed;
+        free(buffer);
+    }
+    out->broken = guard.broken;
+}
+
+static void check(const struct stream_case *c, size_t piece)
+{
+    struct fed fed;
+    feed(c->in, piece, &fed);
+    if (fed.broken != c->broken || fed.n != c->out.len ||
+        memcmp(fed.bytes, c->out.ptr, fed.n) != 0) {
+        fail_msg("line %d: %s, in pieces of %zu: passed %zu bytes, broken %d", c->line, c->name, piece,
+                 fed.n, fed.broken);
+    }
+}
+
+static void test_streams_whole_and_in_pieces(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t piece = 1; piece <= cases[i].in.len; piece++) {
+            check(&cases[i], piece);
+        }
+    }
+}
+
+/* A stream that stops anywhere is not broken before the byte that breaks it. */
+static void test_prefix_of_legal_stream_is_not_broken(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t len = 0; !cases[i].broken && len < cases[i].in.len; len++) {
+            struct fed fed;
+            feed((struct str){cases[i].in.ptr, len}, len + 1, &fed);
+            assert_false(fed.broken);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_streams_whole_and_in_pieces),
+        cmocka_unit_test(test_prefix_of_legal_stream_is_not_broken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
