@@ -46,9 +46,10 @@ struct connection {
     struct connection *next_to_flush;
     uint16_t close_code; /* not 0: close with it when the outbox has left */
     bool to_flush;       /* is in the transport's list of those that have something to say */
-    bool blocked; /* the kernel did not take all: libwebsockets calls back when there is room */
-    bool pinged;  /* a ping is out, and nothing came since */
-    bool deaf;    /* what the peer still sends is not received */
+    bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
+    bool pinged;      /* a ping is out, and nothing came since */
+    bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
+    bool deaf;        /* what the peer still sends is not received */
 };
 
 struct connection *connection_create(struct transport *transport, struct loop *loop, conn_id id,

@@ -86,6 +86,7 @@ static bool header_is_legal(struct frame_guard *guard, uint8_t byte0, uint8_t by
         guard->in_message = !final;
         return true;
     case OPCODE_CLOSE:
+        return final && short_length && (byte1 & BYTE1_LENGTH) != 1; /* half a status code */
     case OPCODE_PING:
     case OPCODE_PONG:
         return final && short_length;
@@ -94,9 +95,14 @@ static bool header_is_legal(struct frame_guard *guard, uint8_t byte0, uint8_t by
     }
 }
 
-static bool is_close(uint8_t byte0)
+/* After a forbidden frame: may this one pass? */
+static bool passes_when_broken(struct frame_guard *guard, bool legal, uint8_t byte0)
 {
-    return (byte0 & BYTE0_OPCODE) == OPCODE_CLOSE;
+    if (!legal || (byte0 & BYTE0_OPCODE) != OPCODE_CLOSE) {
+        return false;
+    }
+    guard->close_dropped = !guard->close_passes;
+    return guard->close_passes;
 }
 
 /* Called when the length is known. */
@@ -116,7 +122,7 @@ static void judge_header(struct frame_guard *guard, uint8_t byte0, uint8_t byte1
     if (!legal) {
         guard->broken = true;
     }
-    guard->dropping = guard->broken && !(legal && is_close(byte0));
+    guard->dropping = guard->broken && !passes_when_broken(guard, legal, byte0);
     guard->masked = (byte1 & BYTE1_MASKED) != 0;
     uint8_t length = byte1 & BYTE1_LENGTH;
     if (length < LENGTH_16_BITS) {

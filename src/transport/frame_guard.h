@@ -4,8 +4,8 @@
  * frame longer than 125 bytes, loses its way in the stream after a frame that it does refuse, and
  * rejects a handshake whose subprotocols it does not know; and it has no hook that shows a frame's header. So the
  * guard looks at the bytes on their way from the socket to libwebsockets (wire.c) and follows where frames begin.
- * From the first frame that RFC 6455 forbids on, it lets nothing through but close frames: the transport closes with
- * 1002, and libwebsockets still sees the answer to that. In the handshake it renames the subprotocol header.
+ * From the first frame that RFC 6455 forbids on it lets nothing through but, once the transport closes with 1002, the
+ * close frame that answers it. In the handshake it renames the subprotocol header.
  *
  * It judges headers only: it neither unmasks nor reassembles, which libwebsockets does.
  * Pure: bytes in, the bytes to pass on out. */
@@ -27,11 +27,13 @@ enum frame_guard_state {
 /* All zero is the state of a new connection. */
 struct frame_guard {
     enum frame_guard_state state;
-    bool broken;     /* a frame was forbidden: close with 1002 */
-    bool dropping;   /* this frame is not passed on */
-    bool masked;     /* this frame has a mask */
-    bool in_message; /* between the fragments of a message */
-    bool held;       /* 'held_byte' waits for the byte behind it, with which it is judged */
+    bool broken;        /* a frame was forbidden: close with 1002 */
+    bool close_passes;  /* set by the transport when it closes: the peer's answer is let through */
+    bool close_dropped; /* the peer's close frame came before that */
+    bool dropping;      /* this frame is not passed on */
+    bool masked;        /* this frame has a mask */
+    bool in_message;    /* between the fragments of a message */
+    bool held;          /* 'held_byte' waits for the byte behind it, with which it is judged */
     uint8_t held_byte;
     bool line_empty;       /* handshake: nothing but CR in this line so far */
     bool line_other;       /* handshake: this line is another header */

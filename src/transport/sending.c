@@ -12,7 +12,8 @@
 
 enum {
     CLOSE_POLICY = 1008,
-    CLOSE_TIMEOUT_MS = 2000 /* for the peer to answer our close frame */
+    CLOSE_TIMEOUT_MS = 2000,  /* for the peer to answer our close frame */
+    CLOSE_UNANSWERED_MS = 100 /* for our close frame to leave */
 };
 
 _Static_assert(LWS_PRE <= OUTBOX_HEADROOM,
@@ -126,6 +127,11 @@ const struct sink_ops transport_sink_ops = {
     .receive_more = receive_more,
 };
 
+static bool is_to_close(const struct connection *connection)
+{
+    return connection->close_code != 0 || connection->peer_closed;
+}
+
 static void flush(struct connection *connection)
 {
     if (connection->blocked || connection->state != CONNECTION_OPEN) {
@@ -140,7 +146,7 @@ static void flush(struct connection *connection)
     if (lws_partial_buffered(connection->wsi)) {
         connection->blocked = true;
         lws_callback_on_writable(connection->wsi);
-    } else if (connection->close_code != 0) {
+    } else if (is_to_close(connection)) {
         transport_attend(connection);
     }
 }
@@ -170,8 +176,10 @@ void connection_writeable(struct connection *connection)
 /* Neither what waits to leave nor the peer's answer is waited for without end. */
 static void limit_close(struct connection *connection)
 {
+    /* A peer whose close frame was dropped sends no other. */
+    uint64_t timeout_ms = connection->guard.close_dropped ? CLOSE_UNANSWERED_MS : CLOSE_TIMEOUT_MS;
     deadline_set(&connection->transport->wheel, &connection->deadline,
-                 loop_now_ms(connection->loop) + CLOSE_TIMEOUT_MS);
+                 loop_now_ms(connection->loop) + timeout_ms);
 }
 
 void connection_close(struct connection *connection, uint16_t code)
@@ -182,6 +190,13 @@ void connection_close(struct connection *connection, uint16_t code)
         limit_close(connection);
         mark_to_flush(connection);
     }
+}
+
+void connection_peer_closed(struct connection *connection)
+{
+    connection->peer_closed = true;
+    connection->deaf = true;
+    mark_to_flush(connection);
 }
 
 void connection_kill(struct connection *connection)
@@ -197,10 +212,13 @@ static void begin_close(struct connection *connection)
     struct transport *transport = connection->transport;
     conn_id id = connection->id;
     connection->state = CONNECTION_CLOSING;
+    connection->guard.close_passes = true;
     limit_close(connection);
     lws_rx_flow_control(connection->wsi, 1); /* the peer's close frame has to be read */
-    lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code, NULL, 0);
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    if (!connection->peer_closed) {
+        lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code, NULL, 0);
+        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    }
     router_closed(transport->router, id);
 }
 
@@ -208,7 +226,7 @@ static void attend(struct connection *connection)
 {
     if (connection->state == CONNECTION_HANDSHAKE) {
         connection_kill(connection); /* frames, but no WebSocket */
-    } else if (connection->state == CONNECTION_OPEN && connection->close_code != 0) {
+    } else if (connection->state == CONNECTION_OPEN && is_to_close(connection)) {
         begin_close(connection);
     } else if (connection->state == CONNECTION_OPEN && connection->guard.broken &&
                !connection->deaf) {

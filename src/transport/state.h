@@ -68,6 +68,10 @@ void connection_watch_life(struct connection *connection);
 /* Close with 'code' once what waits has left. */
 void connection_close(struct connection *connection, uint16_t code);
 
+/* The peer's close frame came, which libwebsockets answers. It is the last that the peer sends; what it asked before takes
+ * effect ([ORDER-4]), and what is ready for it in this turn leaves before the answer. */
+void connection_peer_closed(struct connection *connection);
+
 /* End it now, without a word. Not inside the connection's own callbacks. May destroy it before it returns. */
 void connection_kill(struct connection *connection);
 

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "chat/log.h"
 #include "chat/mem.h"
@@ -17,7 +18,8 @@ enum {
     HANDSHAKES_MAX = 1024,        /* under way at once; more wait */
     SOCKETS_MAX = 1024 * 1024,
     SOCKETS_RESERVED = 64, /* of the limit of open files: for Redis, the listener, logs */
-    CLOSE_GOING_AWAY = 1001
+    CLOSE_GOING_AWAY = 1001,
+    TURNS_TO_CLOSE = 4 /* of the loop, for libwebsockets' handles */
 };
 
 static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
@@ -76,6 +78,7 @@ static enum err create_context(struct transport *transport)
         .max_http_header_pool = HANDSHAKES_MAX,
         .retry_and_idle_policy = &no_keepalive,
         .vhost_name = "chatd",
+        .pcontext = &transport->context,
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, log_of_libwebsockets);
     transport->context = lws_create_context(&info);
@@ -250,6 +253,23 @@ void transport_stop(struct transport *transport, uint64_t timeout_ms, loop_fn *s
     stop_if_empty(transport);
 }
 
+/* On a loop that is not its own, libwebsockets destroys itself in two steps: it closes its handles, and when the loop
+ * has told it that they are closed it has to be asked again. Newer versions do the second by themselves, and clear
+ * what 'pcontext' points to. */
+static void destroy_context(struct transport *transport)
+{
+    if (transport->context == NULL) {
+        return;
+    }
+    lws_context_destroy(transport->context);
+    for (int i = 0; i < TURNS_TO_CLOSE; i++) {
+        uv_run(loop_uv(transport->loop), UV_RUN_NOWAIT);
+    }
+    if (transport->context != NULL) {
+        lws_context_destroy(transport->context);
+    }
+}
+
 void transport_destroy(struct transport *transport)
 {
     if (transport == NULL) {
@@ -259,9 +279,7 @@ void transport_destroy(struct transport *transport)
     listener_destroy(transport->listener);
     loop_timer_destroy(transport->wheel_timer);
     loop_hook_destroy(transport->flush_hook);
-    if (transport->context != NULL) {
-        lws_context_destroy(transport->context);
-    }
+    destroy_context(transport);
     wire_fini();
     id_table_destroy(transport->connections);
     free(transport->to_flush.ids);

@@ -13,14 +13,29 @@ enum {
     HTTP_UPGRADE_REQUIRED = 426,
     WEBSOCKET_VERSION = 13,
     VERSION_SIZE_MAX = 8,
+    HTTP_ANSWER_SIZE_MAX = 512,
     INBOX_CAPACITY_MIN = 4096
 };
 
-/* Somebody looks at the server with a browser or curl: say what it is, and end the connection. */
-static int answer_plain_http(struct lws *wsi)
+/* An answer in plain HTTP, with what a client has to know to do better. Returns what tells
+ * libwebsockets to end the connection. */
+static int answer_http(struct lws *wsi, unsigned status, const char *text)
 {
-    (void)lws_return_http_status(wsi, HTTP_UPGRADE_REQUIRED,
-                                 "This is a WebSocket server: connect with ws://.");
+    uint8_t buffer[LWS_PRE + HTTP_ANSWER_SIZE_MAX];
+    uint8_t *start = buffer + LWS_PRE;
+    uint8_t *end = buffer + sizeof(buffer);
+    uint8_t *at = start;
+    size_t len = strlen(text);
+    if (lws_add_http_common_headers(wsi, status, "text/plain", len, &at, end) != 0 ||
+        lws_add_http_header_by_name(wsi, (const uint8_t *)"upgrade:", (const uint8_t *)"websocket",
+                                    9, &at, end) != 0 ||
+        lws_add_http_header_by_name(wsi, (const uint8_t *)"sec-websocket-version:",
+                                    (const uint8_t *)"13", 2, &at, end) != 0 ||
+        lws_finalize_write_http_header(wsi, start, &at, end) != 0) {
+        return -1;
+    }
+    memcpy(start, text, len);
+    (void)lws_write(wsi, start, len, LWS_WRITE_HTTP_FINAL);
     return -1;
 }
 
@@ -31,18 +46,14 @@ static bool has_version_13(struct lws *wsi)
            atoi(version) == WEBSOCKET_VERSION;
 }
 
-/* [WS-4] libwebsockets takes any version, and ends TCP in silence without a key. A positive result tells it that the
- * answer was given. */
+/* [WS-4] libwebsockets takes any version, and ends TCP in silence without a key. */
 static int confirm_upgrade(struct lws *wsi)
 {
     if (!has_version_13(wsi)) {
-        (void)lws_return_http_status(wsi, HTTP_UPGRADE_REQUIRED,
-                                     "Sec-WebSocket-Version has to be 13.");
-        return -1;
+        return answer_http(wsi, HTTP_UPGRADE_REQUIRED, "Sec-WebSocket-Version has to be 13.\n");
     }
     if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) <= 0) {
-        (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key is missing.");
-        return -1;
+        return answer_http(wsi, HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key is missing.\n");
     }
     return 0;
 }
@@ -158,7 +169,9 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return answer_plain_http(wsi);
+        /* Somebody looks at the server with a browser or curl. */
+        return answer_http(wsi, HTTP_UPGRADE_REQUIRED,
+                           "This is a WebSocket server: connect with ws://.\n");
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi);
     case LWS_CALLBACK_ESTABLISHED:
@@ -168,6 +181,9 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         connection_writeable(connection);
+        return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        connection_peer_closed(connection);
         return 0;
     case LWS_CALLBACK_CLOSED:
         closed(connection);

@@ -38,7 +38,10 @@ static const struct stream_case cases[] = {
     {__LINE__, "a length of 64 bits",
      STR(HEAD "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a\x81\x01"),
      STR(HEAD "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a"), true},
-    {__LINE__, "no mask", STR(HEAD "\x81\x01" "a"), STR(HEAD), true},
+    {__LINE__, "no mask",
+     STR(HEAD "\x81\x01"
+              "a"),
+     STR(HEAD), true},
     {__LINE__, "no mask and empty", STR(HEAD "\x89\x00"), STR(HEAD), true},
     {__LINE__, "a reserved bit", STR(HEAD "\xc1\x81" MASK "a"), STR(HEAD), true},
     {__LINE__, "the last reserved bit", STR(HEAD "\x91\x81" MASK "a"), STR(HEAD), true},
@@ -46,15 +49,23 @@ static const struct stream_case cases[] = {
     {__LINE__, "a reserved control opcode", STR(HEAD "\x8b\x80" MASK), STR(HEAD), true},
     {__LINE__, "a fragmented ping", STR(HEAD "\x09\x80" MASK), STR(HEAD), true},
     {__LINE__, "a ping of 126 bytes", STR(HEAD "\x89\xfe\x00\x7e" MASK), STR(HEAD), true},
+    {__LINE__, "a close with half a status code", STR(HEAD "\x88\x81" MASK "x"), STR(HEAD), true},
+    {__LINE__, "a close with a status code", STR(HEAD "\x88\x82" MASK "xy"),
+     STR(HEAD "\x88\x82" MASK "xy"), false},
     {__LINE__, "a continuation of nothing", STR(HEAD "\x80\x80" MASK), STR(HEAD), true},
     {__LINE__, "a text within a text", STR(HEAD "\x01\x80" MASK "\x81\x80" MASK),
      STR(HEAD "\x01\x80" MASK), true},
-    {__LINE__, "a continuation after the end", STR(HEAD "\x01\x80" MASK "\x80\x80" MASK "\x80\x80" MASK),
+    {__LINE__, "a continuation after the end",
+     STR(HEAD "\x01\x80" MASK "\x80\x80" MASK "\x80\x80" MASK),
      STR(HEAD "\x01\x80" MASK "\x80\x80" MASK), true},
-    {__LINE__, "after the fault only a close passes",
-     STR(HEAD "\x81\x02" "ab\x81\x81" MASK "c\x88\x82" MASK "xy\x81\x81" MASK "d"),
-     STR(HEAD "\x88\x82" MASK "xy"), true},
-    {__LINE__, "but no close without a mask", STR(HEAD "\x81\x01" "a\x88\x00"), STR(HEAD), true},
+    {__LINE__, "after the fault nothing passes",
+     STR(HEAD "\x81\x02"
+              "ab\x81\x81" MASK "c\x88\x82" MASK "xy"),
+     STR(HEAD), true},
+    {__LINE__, "but no close without a mask",
+     STR(HEAD "\x81\x01"
+              "a\x88\x00"),
+     STR(HEAD), true},
     {__LINE__, "a length beyond 63 bits",
      STR(HEAD "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" MASK "\x88\x80" MASK),
      STR(HEAD "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00"), true},
@@ -63,7 +74,8 @@ static const struct stream_case cases[] = {
      STR("GET / HTTP/1.1\r\nsec-WebSocket-Protoco_: chat\r\n\r\n\x81\x80" MASK), false},
     {__LINE__, "two lines of subprotocols are",
      STR("GET / HTTP/1.1\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n\r\n"),
-     STR("GET / HTTP/1.1\r\nSec-WebSocket-Protoco_: a\r\nSec-WebSocket-Protoco_: b\r\n\r\n"), false},
+     STR("GET / HTTP/1.1\r\nSec-WebSocket-Protoco_: a\r\nSec-WebSocket-Protoco_: b\r\n\r\n"),
+     false},
     {__LINE__, "the name elsewhere is not",
      STR("GET /?Sec-WebSocket-Protocol HTTP/1.1\r\nX: Sec-WebSocket-Protocol\r\n\r\n"),
      STR("GET /?Sec-WebSocket-Protocol HTTP/1.1\r\nX: Sec-WebSocket-Protocol\r\n\r\n"), false},
@@ -71,7 +83,9 @@ static const struct stream_case cases[] = {
      STR("GET / HTTP/1.1\nHost: a\n\n"), true},
 };
 
-enum { STREAM_SIZE_MAX = 256 };
+enum {
+    STREAM_SIZE_MAX = 256
+};
 
 struct fed {
     uint8_t bytes[STREAM_SIZE_MAX];
@@ -106,8 +120,8 @@ static void check(const struct stream_case *c, size_t piece)
     feed(c->in, piece, &fed);
     if (fed.broken != c->broken || fed.n != c->out.len ||
         memcmp(fed.bytes, c->out.ptr, fed.n) != 0) {
-        fail_msg("line %d: %s, in pieces of %zu: passed %zu bytes, broken %d", c->line, c->name, piece,
-                 fed.n, fed.broken);
+        fail_msg("line %d: %s, in pieces of %zu: passed %zu bytes, broken %d", c->line, c->name,
+                 piece, fed.n, fed.broken);
     }
 }
 
@@ -122,6 +136,25 @@ static void test_streams_whole_and_in_pieces(void **state)
 }
 
 /* A stream that stops anywhere is not broken before the byte that breaks it. */
+/* The answer to our close frame, and nothing else, is let through when we have begun to close. */
+static void test_close_passes_once_the_transport_closes(void **state)
+{
+    (void)state;
+    struct frame_guard guard = {.state = GUARD_FIRST};
+    uint8_t before[] = {0x81, 0x00, 0x88, 0x80, 1, 2, 3, 4};
+    assert_int_equal(frame_guard_pass(&guard, before, sizeof(before)), 0);
+    assert_true(guard.broken);
+    assert_true(guard.close_dropped);
+
+    guard.close_passes = true;
+    uint8_t after[] = {0x81, 0x81, 1, 2, 3, 4, 'a', 0x88, 0x80, 1, 2, 3, 4, 0x89, 0x80, 1, 2, 3, 4};
+    const uint8_t answer[] = {0x88, 0x80, 1, 2, 3, 4};
+
+    assert_int_equal(frame_guard_pass(&guard, after, sizeof(after)), sizeof(answer));
+    assert_memory_equal(after, answer, sizeof(answer));
+    assert_false(guard.close_dropped);
+}
+
 static void test_prefix_of_legal_stream_is_not_broken(void **state)
 {
     (void)state;
@@ -138,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams_whole_and_in_pieces),
+        cmocka_unit_test(test_close_passes_once_the_transport_closes),
         cmocka_unit_test(test_prefix_of_legal_stream_is_not_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

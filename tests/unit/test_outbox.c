@@ -28,7 +28,8 @@ static void test_header_sizes_at_each_boundary(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t header[FRAME_HEADER_SIZE_MAX] = {0};
-        assert_int_equal(frame_header_write(FRAME_TEXT, cases[i].len, header), cases[i].header_size);
+        assert_int_equal(frame_header_write(FRAME_TEXT, cases[i].len, header),
+                         cases[i].header_size);
         assert_memory_equal(header, cases[i].header, cases[i].header_size);
     }
 }
@@ -43,7 +44,10 @@ static void test_append_puts_frames_behind_each_other(void **state)
     outbox_append(&outbox, FRAME_TEXT, STR("2"));
 
     assert_int_equal(outbox.len, 10);
-    assert_memory_equal(outbox_bytes(&outbox), "\x81\x03one\x89\x00\x81\x01" "2", 10);
+    assert_memory_equal(outbox_bytes(&outbox),
+                        "\x81\x03one\x89\x00\x81\x01"
+                        "2",
+                        10);
     outbox_clear(&outbox);
 }
 
