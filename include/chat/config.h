@@ -18,7 +18,7 @@ struct config {
     struct redis_url redis;
     uint32_t redis_timeout_ms;     /* 2000: 100 to 2500, so that 'unavailable' is said within 3 s ([STORE-9]) */
     uint32_t redis_refresh_ms;     /* 20000: 1000 to 25000 ([STORE-8]) */
-    char node_name[NODE_NAME_SIZE_MAX + 1]; /* made from host name and port if not given */
+    char node_name[NODE_NAME_SIZE_MAX + 1]; /* config_default_node_name() if not given */
     uint32_t connections_max;      /* 0: as many as the limit of open files allows; else 1 to 1000000 */
     uint32_t message_size_max;     /* 65536: 65536 to 16777216 bytes ([WS-7]) */
     uint32_t outbox_size_max;      /* 1048576: 65536 to 1073741824 bytes for each connection ([WS-12]) */
@@ -39,5 +39,9 @@ enum config_result {
  * password) and what is allowed. */
 enum config_result config_read(int argc, char **argv, char *(*environ_get)(const char *name),
                                struct config *out);
+
+/* If there is no node_name, make one from the name of the host and listen_port. config_read() has done that
+ * unless the port is 0: then set listen_port to the one that was got, and call this. */
+void config_default_node_name(struct config *config);
 
 #endif

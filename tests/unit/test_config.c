@@ -1,0 +1,621 @@
+/* Where settings come from: flags before environment before file before defaults; and what is said on
+ * stdout and stderr. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "chat/config.h"
+#include "config/settings.h"
+
+enum {
+    N_VARIABLES_MAX = 8
+};
+
+/* The environment of a test: "NAME=value". */
+static const char *variables[N_VARIABLES_MAX];
+static size_t n_variables;
+
+struct fixture {
+    char path[32]; /* of a file, empty at first */
+    enum config_result result;
+    struct config config;
+    char out[16384]; /* what config_read() wrote to stdout */
+    char err[4096];  /* and to stderr */
+};
+
+static char *fake_getenv(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < n_variables; i++) {
+        if (strncmp(variables[i], name, len) == 0 && variables[i][len] == '=') {
+            static char value[1024];
+            snprintf(value, sizeof value, "%s", variables[i] + len + 1);
+            return value;
+        }
+    }
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    memset(&f, 0, sizeof f);
+    n_variables = 0;
+    strcpy(f.path, "/tmp/test_config-XXXXXX");
+    int fd = mkstemp(f.path);
+    assert_true(fd >= 0);
+    close(fd);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    unlink(f->path);
+    return 0;
+}
+
+static void given_variable(const char *variable)
+{
+    assert_in_range(n_variables, 0, N_VARIABLES_MAX - 1);
+    variables[n_variables++] = variable;
+}
+
+/* The file, which CHATD_CONFIG names. */
+static void given_file(struct fixture *f, const char *text)
+{
+    static char variable[64];
+    FILE *file = fopen(f->path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+    snprintf(variable, sizeof variable, "CHATD_CONFIG=%s", f->path);
+    given_variable(variable);
+}
+
+/* What 'stream' is given goes to a file until it is released into 'text'. */
+static FILE *capture(FILE *stream, int *kept)
+{
+    FILE *captured = tmpfile();
+    assert_non_null(captured);
+    fflush(stream);
+    *kept = dup(fileno(stream));
+    dup2(fileno(captured), fileno(stream));
+    return captured;
+}
+
+static void release(FILE *stream, int kept, FILE *captured, char *text, size_t size)
+{
+    fflush(stream);
+    dup2(kept, fileno(stream));
+    close(kept);
+    rewind(captured);
+    size_t len = fread(text, 1, size - 1, captured);
+    text[len] = '\0';
+    fclose(captured);
+}
+
+/* 'words' are the command line's, separated by one space each. */
+static void when_read(struct fixture *f, const char *words)
+{
+    char line[2048];
+    char *argv[32] = {(char[]){"chatd"}};
+    int argc = 1;
+    snprintf(line, sizeof line, "%s", words);
+    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
+        argv[argc++] = word;
+    }
+    int kept_out;
+    int kept_err;
+    FILE *out = capture(stdout, &kept_out);
+    FILE *err = capture(stderr, &kept_err);
+    f->result = config_read(argc, argv, fake_getenv, &f->config);
+    release(stderr, kept_err, err, f->err, sizeof f->err);
+    release(stdout, kept_out, out, f->out, sizeof f->out);
+}
+
+static void then_runs(const struct fixture *f)
+{
+    if (f->result != CONFIG_RUN) {
+        print_error("%s", f->err);
+    }
+    assert_int_equal(f->result, CONFIG_RUN);
+    assert_string_equal(f->err, "");
+    assert_string_equal(f->out, "");
+}
+
+static void then_refused(const struct fixture *f, enum config_result result, const char *err)
+{
+    static const struct config untouched;
+    assert_string_equal(f->err, err);
+    assert_int_equal(f->result, result);
+    assert_string_equal(f->out, "");
+    assert_memory_equal(&f->config, &untouched, sizeof untouched);
+}
+
+static void test_defaults_are_those_of_the_header(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "");
+
+    then_runs(f);
+    assert_string_equal(f->config.listen_host, "127.0.0.1");
+    assert_int_equal(f->config.listen_port, 9502);
+    assert_false(f->config.has_redis);
+    assert_int_equal(f->config.redis_timeout_ms, 2000);
+    assert_int_equal(f->config.redis_refresh_ms, 20000);
+    assert_int_equal(f->config.connections_max, 0);
+    assert_int_equal(f->config.message_size_max, 65536);
+    assert_int_equal(f->config.outbox_size_max, 1048576);
+    assert_int_equal(f->config.ping_interval_ms, 25000);
+    assert_int_equal(f->config.ping_timeout_ms, 10000);
+    assert_int_equal(f->config.handshake_timeout_ms, 10000);
+    assert_int_equal(f->config.log_level, LOG_INFO);
+}
+
+static void test_flags_set_every_setting(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--listen [::1]:1 --redis redis://:hush@h:2/3 --redis-timeout-ms=101 "
+                 "--redis-refresh-ms 1001 --node-name n --connections-max 4 --message-size-max "
+                 "65537 --outbox-size-max 65538 --ping-interval-ms 102 --ping-timeout-ms 103 "
+                 "--handshake-timeout-ms 104 --log-level debug");
+
+    then_runs(f);
+    assert_string_equal(f->config.listen_host, "::1");
+    assert_int_equal(f->config.listen_port, 1);
+    assert_true(f->config.has_redis);
+    assert_string_equal(f->config.redis.password, "hush");
+    assert_int_equal(f->config.redis_timeout_ms, 101);
+    assert_int_equal(f->config.redis_refresh_ms, 1001);
+    assert_string_equal(f->config.node_name, "n");
+    assert_int_equal(f->config.connections_max, 4);
+    assert_int_equal(f->config.message_size_max, 65537);
+    assert_int_equal(f->config.outbox_size_max, 65538);
+    assert_int_equal(f->config.ping_interval_ms, 102);
+    assert_int_equal(f->config.ping_timeout_ms, 103);
+    assert_int_equal(f->config.handshake_timeout_ms, 104);
+    assert_int_equal(f->config.log_level, LOG_DEBUG);
+}
+
+static void test_environment_sets_a_setting(void **state)
+{
+    struct fixture *f = *state;
+    given_variable("CHATD_PING_INTERVAL_MS=200");
+    given_variable("CHATD_LISTEN=0.0.0.0:80");
+
+    when_read(f, "");
+
+    then_runs(f);
+    assert_int_equal(f->config.ping_interval_ms, 200);
+    assert_int_equal(f->config.listen_port, 80);
+}
+
+static void test_environment_when_empty_counts_as_not_set(void **state)
+{
+    struct fixture *f = *state;
+    given_variable("CHATD_REDIS=");
+    given_variable("CHATD_CONFIG=");
+
+    when_read(f, "");
+
+    then_runs(f);
+    assert_false(f->config.has_redis);
+}
+
+static void test_file_sets_settings_and_has_comments(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "# a comment\n"
+                  "\n"
+                  "  \t\n"
+                  "  # another = one\n"
+                  "listen=0.0.0.0:80\n"
+                  "\tping-interval-ms \t=  200 \r\n"
+                  "redis = redis://:a=b#c@h\n"
+                  "log-level = warn"); /* the last line may lack its end */
+
+    when_read(f, "");
+
+    then_runs(f);
+    assert_int_equal(f->config.listen_port, 80);
+    assert_int_equal(f->config.ping_interval_ms, 200);
+    assert_string_equal(f->config.redis.password, "a=b#c");
+    assert_int_equal(f->config.log_level, LOG_WARN);
+}
+
+static void test_flag_counts_more_than_environment_more_than_file(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "ping-interval-ms = 201\n"
+                  "ping-timeout-ms = 201\n"
+                  "redis-timeout-ms = 201\n");
+    given_variable("CHATD_PING_INTERVAL_MS=202");
+    given_variable("CHATD_PING_TIMEOUT_MS=202");
+
+    when_read(f, "--ping-interval-ms 203");
+
+    then_runs(f);
+    assert_int_equal(f->config.ping_interval_ms, 203);
+    assert_int_equal(f->config.ping_timeout_ms, 202);
+    assert_int_equal(f->config.redis_timeout_ms, 201);
+}
+
+static void test_config_flag_counts_more_than_its_variable(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "ping-interval-ms = 201\n");
+    char words[64];
+    snprintf(words, sizeof words, "--config %s", f->path);
+    n_variables = 0;
+    given_variable("CHATD_CONFIG=/nowhere/chatd.conf");
+
+    when_read(f, words);
+
+    then_runs(f);
+    assert_int_equal(f->config.ping_interval_ms, 201);
+}
+
+/* Each message names the setting, where it was given, what was given and what is allowed. */
+static void test_bad_values_are_all_named_with_their_place(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "# one\n"
+                  "ping-interval-ms = 99\n"
+                  "listen = 9502\n");
+    given_variable("CHATD_LOG_LEVEL=loud");
+    char want[1024];
+    snprintf(
+        want, sizeof want,
+        "chatd: %s:2: ping-interval-ms \"99\": that is not allowed; allowed: a number of "
+        "milliseconds from 100 to 3600000, digits only\n"
+        "chatd: %s:3: listen \"9502\": that is not allowed; allowed: HOST:PORT, with a numeric "
+        "IPv4 address, an IPv6 address in brackets or localhost, and a port from 0 to 65535, "
+        "such as 127.0.0.1:9502 or [::1]:9502\n"
+        "chatd: CHATD_LOG_LEVEL \"loud\": that is not allowed; allowed: error, warn, info or "
+        "debug\n"
+        "chatd: --node-name \"a.b\": that is not allowed; allowed: 1 to 24 letters, digits, '-' "
+        "or '_'\n",
+        f->path, f->path);
+
+    when_read(f, "--node-name a.b");
+
+    then_refused(f, CONFIG_BAD, want);
+}
+
+/* A wrong value is said even where a stronger source has a right one: it is not what its writer thinks. */
+static void test_bad_value_is_said_though_a_flag_counts_more(void **state)
+{
+    struct fixture *f = *state;
+    given_variable("CHATD_LOG_LEVEL=loud");
+
+    when_read(f, "--log-level info");
+
+    then_refused(f, CONFIG_BAD,
+                 "chatd: CHATD_LOG_LEVEL \"loud\": that is not allowed; allowed: error, warn, info "
+                 "or debug\n");
+}
+
+static void test_file_with_wrong_lines_is_refused_by_line(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "listn = 127.0.0.1:80\n"
+                  "log-level info\n"
+                  "verbose = 1\n"
+                  "log-level = info\n"
+                  "log-level = debug\n"
+                  "= 5\n"
+                  "config = x\n");
+    char want[1024];
+    snprintf(want, sizeof want,
+             "chatd: %s:1: unknown setting listn; did you mean listen?\n"
+             "chatd: %s:2: this is not \"name = value\"\n"
+             "chatd: %s:3: unknown setting verbose\n"
+             "chatd: %s:5: log-level is given in line 4 already\n"
+             "chatd: %s:6: unknown setting \n"
+             "chatd: %s:7: unknown setting config\n",
+             f->path, f->path, f->path, f->path, f->path, f->path);
+
+    when_read(f, "");
+
+    then_refused(f, CONFIG_BAD, want);
+}
+
+static void test_file_with_a_nul_byte_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "");
+    FILE *file = fopen(f->path, "w");
+    assert_non_null(file);
+    fwrite("log-level = info\0x\n", 1, 19, file);
+    fclose(file);
+    char want[100];
+    snprintf(want, sizeof want, "chatd: %s:1: a NUL byte\n", f->path);
+
+    when_read(f, "");
+
+    then_refused(f, CONFIG_BAD, want);
+}
+
+static void test_file_that_cannot_be_read_is_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--config /nowhere/chatd.conf");
+    then_refused(f, CONFIG_BAD,
+                 "chatd: the configuration file /nowhere/chatd.conf: No such file or directory\n");
+    when_read(f, "--config /tmp");
+    then_refused(f, CONFIG_BAD, "chatd: the configuration file /tmp: cannot be read\n");
+}
+
+static void test_wrong_words_are_usage_errors(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        const char *words;
+        const char *want;
+    } rows[] = {
+        {"--listn 127.0.0.1:80", "chatd: unknown flag --listn; did you mean --listen?\n"},
+        {"--verbose", "chatd: unknown flag --verbose\n"},
+        {"-v", "chatd: unknown flag -v\n"},
+        {"--listen", "chatd: --listen needs a value\n"},
+        {"--help=yes", "chatd: --help takes no value\n"},
+        {"--log-level info 127.0.0.1:80", "chatd: word 3 of the command line is not a flag\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char want[200];
+        snprintf(want, sizeof want, "%schatd: --help says what there is\n", rows[i].want);
+
+        when_read(f, rows[i].words);
+
+        then_refused(f, CONFIG_USAGE, want);
+    }
+}
+
+/* config.h: never a password, wherever a URL with one has gone astray. */
+static void test_password_is_never_printed(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const words[] = {
+        "--redis redis://:hush@h:99999",
+        "--redis=redis://:hush@h:x",
+        "--rediss=redis://:hush@h",
+        "--rediss redis://:hush@h",
+        "--redis://:hush@h",
+        "redis://:hush@h",
+        "--listen 127.0.0.1:80 redis://:hush@h",
+        "--redis redis://:hush@h --check-config",
+        "--redis redis+unix://me:hush@/s --check-config",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        when_read(f, words[i]);
+        assert_int_not_equal(f->result, CONFIG_RUN);
+        assert_true(strlen(f->out) + strlen(f->err) > 0);
+        assert_null(strstr(f->out, "hush"));
+        assert_null(strstr(f->err, "hush"));
+    }
+    static const char *const lines[] = {"redis = :hush@h\n", "redis redis://:hush@h\n",
+                                        "redis://:hush@h\n", "redis+unix://:hush@/s?db=1\n",
+                                        "rediss = redis://:hush@h\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        n_variables = 0;
+        given_file(f, lines[i]);
+        when_read(f, "");
+        assert_int_equal(f->result, CONFIG_BAD);
+        assert_true(strlen(f->err) > 0);
+        assert_null(strstr(f->err, "hush"));
+    }
+    n_variables = 0;
+    given_variable("CHATD_REDIS=redis://:hush@h/x");
+    when_read(f, "");
+    assert_int_equal(f->result, CONFIG_BAD);
+    assert_int_equal(strncmp(f->err, "chatd: CHATD_REDIS (not shown", 29), 0);
+    assert_null(strstr(f->err, "hush"));
+}
+
+static void test_node_name_is_made_unless_the_port_is_to_be_chosen(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--listen 127.0.0.1:4711");
+    then_runs(f);
+    size_t len = strlen(f->config.node_name);
+    assert_in_range(len, 5, NODE_NAME_SIZE_MAX);
+    assert_string_equal(f->config.node_name + len - 5, "-4711");
+
+    when_read(f, "--listen 127.0.0.1:0");
+    then_runs(f);
+    assert_string_equal(f->config.node_name, "");
+    f->config.listen_port = 815;
+    config_default_node_name(&f->config);
+    assert_non_null(strstr(f->config.node_name, "-815"));
+
+    strcpy(f->config.node_name, "given");
+    config_default_node_name(&f->config);
+    assert_string_equal(f->config.node_name, "given");
+}
+
+static void test_check_config_prints_a_file_of_what_counts(void **state)
+{
+    struct fixture *f = *state;
+    given_variable("CHATD_LOG_LEVEL=warn");
+
+    when_read(f, "--check-config --node-name n1 --redis redis://:hush@h/4 --listen [::1]:7");
+
+    assert_int_equal(f->result, CONFIG_DONE);
+    assert_string_equal(f->err, "");
+    assert_string_equal(f->out, "listen = [::1]:7\n"
+                                "connections-max = 0\n"
+                                "redis = redis://h:6379/4\n"
+                                "# and its user and password, which are not shown\n"
+                                "redis-timeout-ms = 2000\n"
+                                "redis-refresh-ms = 20000\n"
+                                "node-name = n1\n"
+                                "message-size-max = 65536\n"
+                                "outbox-size-max = 1048576\n"
+                                "ping-interval-ms = 25000\n"
+                                "ping-timeout-ms = 10000\n"
+                                "handshake-timeout-ms = 10000\n"
+                                "log-level = warn\n");
+}
+
+/* What it prints, it reads. */
+static void test_check_config_output_is_a_valid_file(void **state)
+{
+    struct fixture *f = *state;
+    when_read(f, "--check-config --listen 127.0.0.1:0 --redis redis://h");
+    assert_int_equal(f->result, CONFIG_DONE);
+    char first[sizeof f->out];
+    strcpy(first, f->out);
+    given_file(f, first);
+
+    when_read(f, "--check-config");
+
+    assert_int_equal(f->result, CONFIG_DONE);
+    assert_string_equal(f->out, first);
+}
+
+static void test_check_config_when_bad_says_so(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--check-config --log-level loud");
+
+    then_refused(f, CONFIG_BAD,
+                 "chatd: --log-level \"loud\": that is not allowed; allowed: error, warn, info or "
+                 "debug\n");
+}
+
+static void test_version_names_program_and_version(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--version");
+
+    assert_int_equal(f->result, CONFIG_DONE);
+    assert_string_equal(f->out, "chatd " PROJECT_VERSION "\n");
+}
+
+/* --help is no place to be told that the environment is wrong. */
+static void test_help_names_every_setting_with_default_and_range(void **state)
+{
+    struct fixture *f = *state;
+    given_variable("CHATD_LOG_LEVEL=loud");
+
+    when_read(f, "--help");
+
+    assert_int_equal(f->result, CONFIG_DONE);
+    assert_string_equal(f->err, "");
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        char flag[64];
+        snprintf(flag, sizeof flag, "\n  --%s %s\n", settings[i].name, settings[i].metavar);
+        assert_non_null(strstr(f->out, flag));
+    }
+    assert_non_null(strstr(f->out, "Default 2000; 100 to 2500 milliseconds.\n"));
+    assert_non_null(strstr(f->out, "Default 127.0.0.1:9502.\n"));
+    assert_non_null(strstr(f->out, "Not given: the mapping is in memory"));
+    for (const char *line = f->out; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n' ? 1 : 0;
+        assert_in_range(strcspn(line, "\n"), 0, 90);
+    }
+}
+
+static void read_whole(const char *path, char *text, size_t size)
+{
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t len = fread(text, 1, size - 1, file);
+    text[len] = '\0';
+    fclose(file);
+}
+
+/* The example in docs has every setting with its default, and is a valid file. */
+static void test_example_file_shows_every_default(void **state)
+{
+    struct fixture *f = *state;
+    char text[8192];
+    read_whole(DOCS_DIR "/chatd.conf.example", text, sizeof text);
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        char line[100];
+        if (settings[i].default_value != NULL) {
+            snprintf(line, sizeof line, "\n#%s = %s\n", settings[i].name,
+                     settings[i].default_value);
+        } else {
+            snprintf(line, sizeof line, "\n#   %s = ", settings[i].name);
+        }
+        assert_non_null(strstr(text, line));
+    }
+    given_file(f, text);
+
+    when_read(f, "");
+
+    then_runs(f);
+}
+
+/* The manual page has every setting with its default and range. */
+static void test_manual_page_has_every_setting(void **state)
+{
+    (void)state;
+    char text[16384];
+    read_whole(DOCS_DIR "/chatd.1", text, sizeof text);
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        char name[2 * SETTING_NAME_SIZE_MAX] = "\n.BI \\-\\-";
+        for (const char *c = settings[i].name; *c != '\0'; c++) {
+            snprintf(name + strlen(name), sizeof name - strlen(name), *c == '-' ? "\\-" : "%c", *c);
+        }
+        const char *entry = strstr(text, name);
+        assert_non_null(entry);
+        char value[100] = "Not given: ";
+        if (settings[i].unit != NULL) {
+            snprintf(value, sizeof value, "Default %s; %u to %u", settings[i].default_value,
+                     settings[i].min, settings[i].max);
+        } else if (settings[i].default_value != NULL) {
+            snprintf(value, sizeof value, "Default %s.", settings[i].default_value);
+        }
+        const char *said = strstr(entry, value);
+        assert_non_null(said);
+        const char *next_entry = strstr(entry + 1, "\n.BI ");
+        assert_true(next_entry == NULL || said < next_entry);
+    }
+}
+
+#define CONFIG_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CONFIG_TEST(test_defaults_are_those_of_the_header),
+        CONFIG_TEST(test_flags_set_every_setting),
+        CONFIG_TEST(test_environment_sets_a_setting),
+        CONFIG_TEST(test_environment_when_empty_counts_as_not_set),
+        CONFIG_TEST(test_file_sets_settings_and_has_comments),
+        CONFIG_TEST(test_flag_counts_more_than_environment_more_than_file),
+        CONFIG_TEST(test_config_flag_counts_more_than_its_variable),
+        CONFIG_TEST(test_bad_values_are_all_named_with_their_place),
+        CONFIG_TEST(test_bad_value_is_said_though_a_flag_counts_more),
+        CONFIG_TEST(test_file_with_wrong_lines_is_refused_by_line),
+        CONFIG_TEST(test_file_with_a_nul_byte_is_refused),
+        CONFIG_TEST(test_file_that_cannot_be_read_is_refused),
+        CONFIG_TEST(test_wrong_words_are_usage_errors),
+        CONFIG_TEST(test_password_is_never_printed),
+        CONFIG_TEST(test_node_name_is_made_unless_the_port_is_to_be_chosen),
+        CONFIG_TEST(test_check_config_prints_a_file_of_what_counts),
+        CONFIG_TEST(test_check_config_output_is_a_valid_file),
+        CONFIG_TEST(test_check_config_when_bad_says_so),
+        CONFIG_TEST(test_version_names_program_and_version),
+        CONFIG_TEST(test_help_names_every_setting_with_default_and_range),
+        CONFIG_TEST(test_example_file_shows_every_default),
+        CONFIG_TEST(test_manual_page_has_every_setting),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
