@@ -1,8 +1,8 @@
 /* chatd: wiring only. The one file that knows every module.
  *
- * Built from the outside in, because a port of 0 has to be known before the node has its name: transport, store,
- * router. Taken down from the inside: the store answers what is pending to the router, and the router's sink is
- * the transport. */
+ * Built from the outside in, because a port of 0 has to be known before the node has its name:
+ * transport, store, router. Taken down from the inside: the store answers what is pending to the
+ * router, and the router's sink is the transport. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>

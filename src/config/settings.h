@@ -43,8 +43,9 @@ const struct setting *setting_nearest(const char *name);
 /* CHATD_NAME, for the environment. 'out' has room for SETTING_NAME_SIZE_MAX bytes. */
 void setting_environment_name(const struct setting *setting, char *out);
 
-/* Read 'value' into 'config'. ERR_INVALID: 'config' is untouched and 'problem', of SETTING_PROBLEM_SIZE_MAX bytes, says what
- * was given (unless it may hold a password) and what is allowed, terminated. */
+/* Read 'value' into 'config'. ERR_INVALID: 'config' is untouched, and 'problem', of
+ * SETTING_PROBLEM_SIZE_MAX bytes, says what was given (unless it may hold a password) and what is
+ * allowed; terminated. */
 MUST_CHECK enum err setting_parse(const struct setting *setting, const char *value,
                                   struct config *config, char *problem);
 
@@ -54,8 +55,8 @@ void setting_print(const struct setting *setting, const struct config *config, F
 /* What --help says of it. */
 void setting_help(const struct setting *setting, FILE *out);
 
-/* A node's name: the end of 'host_name' and the port, cut to NODE_NAME_SIZE_MAX, with '-' for what no name may have. 'out'
- * has room for one byte more; terminated. */
+/* A node's name: the end of 'host_name' and the port, cut to NODE_NAME_SIZE_MAX, with '-' for what no
+ * name may have. 'out' has room for one byte more; terminated. */
 void node_name_make(const char *host_name, uint16_t port, char *out);
 
 #endif
