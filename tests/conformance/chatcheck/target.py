@@ -1,0 +1,264 @@
+"""The server under test: what all tests share (Target), and what one test sees of it (Server)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import redis
+
+from chatcheck.address import Address
+from chatcheck.client import Client
+from chatcheck.ports import free_port
+from chatcheck.raw_client import RawClient
+from chatcheck.redis_control import PrivateRedis
+from chatcheck.timing import eventually
+from chatcheck.transcript import Transcript
+from chatcheck.verdict import untested
+
+_START_SECONDS = 15.0
+_STOP_SECONDS = 10.0
+_LOG_SHOWN_MAX = 4000
+
+
+class Unreachable(Exception):
+    """The server cannot be started or does not accept connections: nothing can be said about it."""
+
+
+@dataclass(frozen=True)
+class Documented:
+    """What the server's documentation states, as the command line gave it."""
+
+    paths: tuple[str, ...] = ("/",)
+    message_limit: int = 65536
+    nesting_limit: int = 512
+    ping_wait: float | None = None
+    refresh_wait: float = 30.0
+    death_wait: float = 12.0
+
+
+class Target:
+    """The server under test, for the whole run."""
+
+    def __init__(
+        self, url: str | None, command: str | None, redis_url: str | None, documented: Documented
+    ) -> None:
+        """Either `url` of a server that runs, or the `command` that starts one, with {port} and {redis}."""
+        self.documented = documented
+        self.redis_url = redis_url
+        self.redis_control: PrivateRedis | None = None
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by destroy()
+        if command is not None and "{redis}" in command and redis_url is None:
+            self.redis_control = PrivateRedis()
+            self.redis_url = self.redis_control.url
+        self.url = url or f"ws://127.0.0.1:{free_port()}"
+        self.address = Address.parse(self.url)
+
+    def twin(self) -> Target:
+        """A second server of the same command, on a free port and on the same Redis, which stays ours."""
+        return Target(None, self._command, self.redis_url, self.documented)
+
+    @property
+    def can_start(self) -> bool:
+        """May tests start and end the server?"""
+        return self._command is not None
+
+    def ensure_running(self) -> None:
+        """Start the server if it is ours and does not run; wait until its port accepts, else Unreachable."""
+        if self.redis_control is not None:
+            self.redis_control.heal()
+        if self._command is not None and self.exit_status() is not None:
+            self._start(self._command)
+        if not eventually(self._accepts, within=_START_SECONDS):
+            raise Unreachable(f"nothing accepts connections at {self.url}\n{self.log()}")
+
+    def exit_status(self) -> int | None:
+        """How the server's process ended; None while it runs. Of a server that never ran: 0."""
+        return self._process.poll() if self._process is not None else 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server's process group."""
+        assert self._process is not None, "the server is not ours"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def wait_for_exit(self) -> int:
+        """Wait until the server has ended; its exit status. Kills it if it does not end in time."""
+        assert self._process is not None, "the server is not ours"
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+            raise
+
+    def log(self) -> str:
+        """The end of what the server has written to stdout and stderr."""
+        size = self._log_file.seek(0, os.SEEK_END)
+        self._log_file.seek(max(0, size - _LOG_SHOWN_MAX))
+        return self._log_file.read().decode("utf-8", "backslashreplace")
+
+    def destroy(self) -> None:
+        """End what the suite has started."""
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+        self._log_file.close()
+        if self.redis_control is not None:
+            self.redis_control.destroy()
+
+    def _start(self, command: str) -> None:
+        words = [
+            word.replace("{port}", str(self.address.port)).replace("{redis}", self.redis_url or "")
+            for word in shlex.split(command)
+        ]
+        try:
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log_file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Unreachable(f"{words[0]}: {error.strerror}") from None
+
+    def _accepts(self) -> bool:
+        if self.can_start and self.exit_status() is not None:
+            raise Unreachable(f"the server ended with status {self.exit_status()}\n{self.log()}")
+        try:
+            self.address.connect().close()
+        except OSError:
+            return False
+        return True
+
+
+class Server:
+    """The server under test as one test sees it; every connection goes into the test's transcript."""
+
+    def __init__(self, target: Target, transcript: Transcript | None = None) -> None:
+        self.transcript = transcript or Transcript()
+        self.documented = target.documented
+        self._target = target
+        self._connections: list[Client | RawClient] = []
+        self._redis: redis.Redis | None = None
+        self._may_be_down = False
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return self._target.address
+
+    def uid(self) -> str:
+        """A fresh uid, which nobody else uses."""
+        return secrets.token_hex(8)
+
+    def connect(self, path: str = "/", subprotocols: tuple[str, ...] = ()) -> Client:
+        """A new connection, which has not signed."""
+        client = Client(self.address, self.transcript, path, subprotocols)
+        self._connections.append(client)
+        return client
+
+    def signed(self, uid: str | None = None) -> Client:
+        """A new device of this uid, or of a fresh one."""
+        __tracebackhide__ = True
+        client = self.connect()
+        client.sign(uid if uid is not None else self.uid())
+        return client
+
+    def raw(self, handshake: bool = True, receive_buffer: int | None = None) -> RawClient:
+        """A new connection by hand; `handshake=False`: TCP only."""
+        __tracebackhide__ = True
+        client = RawClient(self.address, self.transcript, handshake=handshake, receive_buffer=receive_buffer)
+        self._connections.append(client)
+        return client
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The server's Redis (answers are bytes); without one the test is untested."""
+        if self._redis is None:
+            if self._target.redis_url is None:
+                untested("no --redis, and no {redis} in --start")
+            self._redis = redis.Redis.from_url(self._target.redis_url, decode_responses=False)
+        return self._redis
+
+    @property
+    def has_redis(self) -> bool:
+        """Is there a Redis to look into?"""
+        return self._target.redis_url is not None
+
+    @property
+    def redis_control(self) -> PrivateRedis:
+        """The suite's own Redis that the server uses; without one the test is untested."""
+        control = self._target.redis_control
+        if control is None:
+            untested("no --start with {redis}, so Redis is not the suite's to stop")
+        return control
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop the server in an orderly way (SIGTERM) and wait until it has ended."""
+        self._end(signal.SIGTERM)
+
+    def start(self) -> None:
+        """Start the server again, on the same port, after kill() or stop()."""
+        self.transcript.note(" the server is started")
+        self._target.ensure_running()
+        self._may_be_down = False
+
+    def restart(self) -> None:
+        """Kill the server and start it again."""
+        self.kill()
+        self.start()
+
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Server]:
+        """A second server, started by the same command on a port of its own and on the same Redis."""
+        if not self._target.can_start:
+            untested("no --start, so there cannot be a second server")
+        target = self._target.twin()
+        try:
+            target.ensure_running()
+            server = Server(target, self.transcript)
+            yield server
+            server.release()
+        finally:
+            target.destroy()
+
+    def assert_alive(self) -> None:
+        """Fail if the server's process has ended though no test ended it."""
+        status = self._target.exit_status()
+        if self._target.can_start and status is not None and not self._may_be_down:
+            raise AssertionError(f"the server has ended: exit status {status}")
+
+    def log(self) -> str:
+        """The end of what the server has written, if the suite started it."""
+        return self._target.log()
+
+    def release(self) -> None:
+        """Give up all connections of the test."""
+        for connection in self._connections:
+            connection.release()
+        if self._redis is not None:
+            self._redis.close()
+
+    def _end(self, number: signal.Signals) -> None:
+        if not self._target.can_start:
+            untested("no --start, so the server is not the suite's to end")
+        self._may_be_down = True
+        self.transcript.note(f" the server gets {number.name}")
+        self._target.signal(number)
+        status = self._target.wait_for_exit()
+        self.transcript.note(f" the server has ended: exit status {status}")
