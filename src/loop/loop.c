@@ -128,7 +128,9 @@ void loop_destroy(struct loop *loop)
     assert(loop->first_hook == NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT); /* until the last handle's close callback has freed it */
+    while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) {
+        /* Until the last handle's close callback has freed it; a loop_stop() of before ends one run only. */
+    }
     int status = uv_loop_close(&loop->uv);
     assert(status == 0);
     free(loop->queue);

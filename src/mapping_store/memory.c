@@ -1,1 +1,89 @@
-extern int chat_not_written_yet;
+#include <stdlib.h>
+
+#include "chat/mem.h"
+#include "chat/memory_store.h"
+#include "mapping_store/devices.h"
+#include "mapping_store/pending.h"
+
+struct memory_store {
+    struct mapping_store base; /* first, so that a struct mapping_store * is one of us */
+    struct devices *devices;
+    struct pending *pending;
+    struct loop_timer *close_timer;
+    enum err err; /* what every bind and find is answered */
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static struct memory_store *as_memory(struct mapping_store *base)
+{
+    return (struct memory_store *)base;
+}
+
+static void memory_bind(struct mapping_store *base, conn_id device, struct str uid,
+                        mapping_bound_fn *bound, void *ctx)
+{
+    struct memory_store *store = as_memory(base);
+    struct op *op = pending_bind(store->pending, device, uid, bound, ctx);
+    pending_done(store->pending, op, store->err);
+}
+
+static void memory_unbind(struct mapping_store *base, conn_id device)
+{
+    devices_unbind(as_memory(base)->devices, device);
+}
+
+static void memory_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
+                        void *ctx)
+{
+    struct memory_store *store = as_memory(base);
+    struct op *op = pending_find(store->pending, uid, found, ctx);
+    pending_done(store->pending, op, store->err);
+}
+
+static void say_closed(void *ctx)
+{
+    struct memory_store *store = ctx;
+    store->closed(store->closed_ctx);
+}
+
+static void memory_close(struct mapping_store *base, void (*closed)(void *ctx), void *ctx)
+{
+    struct memory_store *store = as_memory(base);
+    store->err = ERR_UNAVAILABLE;
+    store->closed = closed;
+    store->closed_ctx = ctx;
+    loop_timer_start(store->close_timer, 0, 0); /* not loop_later(): a timer can be destroyed */
+}
+
+static void memory_destroy(struct mapping_store *base)
+{
+    if (base == NULL) {
+        return;
+    }
+    struct memory_store *store = as_memory(base);
+    store->err = ERR_UNAVAILABLE;
+    pending_destroy(store->pending);
+    loop_timer_destroy(store->close_timer);
+    devices_destroy(store->devices);
+    free(store);
+}
+
+static const struct mapping_store_ops memory_ops = {
+    .bind = memory_bind,
+    .unbind = memory_unbind,
+    .find = memory_find,
+    .close = memory_close,
+    .destroy = memory_destroy,
+};
+
+struct mapping_store *memory_store_create(struct loop *loop)
+{
+    struct memory_store *store = mem_alloc(sizeof *store);
+    store->base.ops = &memory_ops;
+    store->err = ERR_OK;
+    store->devices = devices_create();
+    store->pending = pending_create(loop, store->devices);
+    store->close_timer = loop_timer_create(loop, say_closed, store);
+    return &store->base;
+}

@@ -1,1 +1,276 @@
-extern int chat_not_written_yet;
+#include "mapping_store/redis.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "chat/log.h"
+#include "chat/mem.h"
+#include "chat/random.h"
+#include "chat/redis_store.h"
+
+enum {
+    COMMANDS_IN_FLIGHT_MAX = 262144, /* above it binds and finds are answered ERR_UNAVAILABLE */
+    HOLD_PART = 6,       /* of timeout_ms, for which binds and finds wait for a store that starts */
+    REFRESH_TICKS = 200, /* parts into which refresh_ms is cut */
+    REFRESH_TICKS_USED = 180 /* in which every device has its turn: some are left for delays */
+};
+
+static struct redis_store *as_redis(struct mapping_store *base)
+{
+    return (struct redis_store *)base;
+}
+
+/* ---- binds and finds ---- */
+
+static void on_members(void *ctx, const redisReply *reply)
+{
+    struct op *op = ctx;
+    struct redis_store *store = op->store;
+    bool is_set = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
+    if (!is_set && reply != NULL) {
+        redis_log_error(store, "find",
+                        reply->type == REDIS_REPLY_ERROR ? reply->str : "not the reply of a set");
+    }
+    pending_done(store->pending, op, is_set ? ERR_OK : ERR_UNAVAILABLE);
+}
+
+/* Redis is asked for each message, so that "unavailable" is true, and because fds of other nodes will come
+ * from here; what to do with them is SPEC 8, which is not specified yet: today one node is all there is. What Redis
+ * says about this process is not used: an fd there never decides who a connection is ([ID-1]), and a set that
+ * somebody deleted does not cost a live device its message ([STORE-8]). */
+static void find_start(struct redis_store *store, struct op *op)
+{
+    struct name set = key_of_uid(op_uid(op));
+    struct str args[] = {STR("SMEMBERS"), name_str(&set)};
+    op->store = store;
+    if (!redis_link_command(store->link, args, 2, on_members, op)) {
+        pending_done(store->pending, op, ERR_UNAVAILABLE);
+    }
+}
+
+static void op_start(void *ctx, struct op *op)
+{
+    struct redis_store *store = ctx;
+    if (store->state == STORE_STARTING) {
+        return; /* it waits until that is over */
+    }
+    if (store->state != STORE_OPEN ||
+        redis_link_n_in_flight(store->link) >= COMMANDS_IN_FLIGHT_MAX) {
+        pending_done(store->pending, op, ERR_UNAVAILABLE);
+    } else if (op->device == CONN_NONE) {
+        find_start(store, op);
+    } else {
+        redis_bind_start(store, op);
+    }
+}
+
+static void redis_bind(struct mapping_store *base, conn_id device, struct str uid,
+                       mapping_bound_fn *bound, void *ctx)
+{
+    struct redis_store *store = as_redis(base);
+    op_start(store, pending_bind(store->pending, device, uid, bound, ctx));
+}
+
+static void redis_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
+                       void *ctx)
+{
+    struct redis_store *store = as_redis(base);
+    op_start(store, pending_find(store->pending, uid, found, ctx));
+}
+
+/* Binds and finds that came while the store was starting are given to its new state. */
+static void set_state(struct redis_store *store, enum store_state state)
+{
+    bool was_starting = store->state == STORE_STARTING;
+    store->state = state;
+    if (was_starting) {
+        loop_timer_stop(store->hold_timer);
+        pending_each(store->pending, op_start, store);
+    }
+}
+
+static void on_hold_timer(void *ctx)
+{
+    set_state(ctx, STORE_AWAY);
+}
+
+static void on_forgotten(void *ctx, enum batch_result result, const char *error)
+{
+    if (result == BATCH_REFUSED) {
+        redis_log_error(ctx, "unbind", error);
+    }
+}
+
+/* While Redis is away nothing is kept for later: the journal there knows the fd, and the next join finds
+ * that it is no device any more. */
+static void redis_unbind(struct mapping_store *base, conn_id device)
+{
+    struct redis_store *store = as_redis(base);
+    struct str uid = devices_uid(store->devices, device);
+    if (uid.len == 0) {
+        return;
+    }
+    if (redis_link_is_connected(store->link)) {
+        struct name fd = fd_of(store, device);
+        struct batch *batch = batch_create(store, NULL, on_forgotten, store);
+        traces_remove(batch, str_of(store->node), name_str(&fd), uid);
+        batch_send(batch);
+    }
+    devices_unbind(store->devices, device);
+}
+
+/* ---- when the store may be used ---- */
+
+static void on_connected(void *ctx)
+{
+    struct redis_store *store = ctx;
+    if (store->state != STORE_CLOSED) {
+        redis_join_start(store);
+    }
+}
+
+void redis_store_joined(struct redis_store *store)
+{
+    store->is_joining = false;
+    redis_link_accept(store->link);
+    set_state(store, STORE_OPEN);
+}
+
+static void on_lost(void *ctx)
+{
+    struct redis_store *store = ctx;
+    store->is_joining = false;
+    if (store->state != STORE_CLOSED) {
+        set_state(store, STORE_AWAY);
+    }
+}
+
+/* ---- what has to be done again and again ---- */
+
+static void on_lease_timer(void *ctx)
+{
+    struct redis_store *store = ctx;
+    if (redis_link_is_connected(store->link) &&
+        (store->state == STORE_OPEN || store->is_registering)) {
+        redis_lease_renew(store);
+    }
+}
+
+static void on_refreshed(void *ctx, enum batch_result result, const char *error)
+{
+    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+        redis_log_error(ctx, "refresh", error);
+    }
+}
+
+/* [STORE-8] Every trace is written again within refresh_ms: a few devices at a time, so that nobody waits for it. */
+static void on_refresh_timer(void *ctx)
+{
+    struct redis_store *store = ctx;
+    size_t n = (devices_count(store->devices) + REFRESH_TICKS_USED - 1) / REFRESH_TICKS_USED;
+    if (store->state != STORE_OPEN || store->is_registering || n == 0) {
+        return;
+    }
+    struct batch *batch = batch_create(store, NULL, on_refreshed, store);
+    traces_write_many(batch, store, n);
+    batch_send(batch);
+}
+
+/* ---- the end ---- */
+
+static void on_close_timer(void *ctx)
+{
+    struct redis_store *store = ctx;
+    void (*closed)(void *) = store->closed;
+    store->closed = NULL; /* once, whether all was removed first or the time was over */
+    if (closed != NULL) {
+        closed(store->closed_ctx);
+    }
+}
+
+void redis_store_left(struct redis_store *store)
+{
+    loop_timer_start(store->close_timer, 0, 0); /* a later turn, whoever called */
+}
+
+static void redis_close(struct mapping_store *base, void (*closed)(void *ctx), void *ctx)
+{
+    struct redis_store *store = as_redis(base);
+    assert(store->state != STORE_CLOSED);
+    set_state(store, STORE_CLOSED);
+    loop_timer_stop(store->lease_timer);
+    loop_timer_stop(store->refresh_timer);
+    store->closed = closed;
+    store->closed_ctx = ctx;
+    loop_timer_start(store->close_timer, store->timeout_ms, 0);
+    redis_leave(store);
+}
+
+static void redis_destroy(struct mapping_store *base)
+{
+    if (base == NULL) {
+        return;
+    }
+    struct redis_store *store = as_redis(base);
+    store->state = STORE_CLOSED;
+    redis_link_destroy(store->link); /* binds, walks and registrations end, each with BATCH_LOST */
+    store->link = NULL;
+    pending_destroy(store->pending);
+    loop_timer_destroy(store->hold_timer);
+    loop_timer_destroy(store->lease_timer);
+    loop_timer_destroy(store->refresh_timer);
+    loop_timer_destroy(store->close_timer);
+    devices_destroy(store->devices);
+    free(store);
+}
+
+static const struct mapping_store_ops redis_ops = {
+    .bind = redis_bind,
+    .unbind = redis_unbind,
+    .find = redis_find,
+    .close = redis_close,
+    .destroy = redis_destroy,
+};
+
+static void start_timers(struct redis_store *store)
+{
+    uint64_t tick_ms = store->refresh_ms / REFRESH_TICKS;
+    tick_ms = tick_ms > 0 ? tick_ms : 1;
+    store->hold_timer = loop_timer_create(store->loop, on_hold_timer, store);
+    store->lease_timer = loop_timer_create(store->loop, on_lease_timer, store);
+    store->refresh_timer = loop_timer_create(store->loop, on_refresh_timer, store);
+    store->close_timer = loop_timer_create(store->loop, on_close_timer, store);
+    loop_timer_start(store->hold_timer, store->timeout_ms / HOLD_PART, 0);
+    loop_timer_start(store->lease_timer, LEASE_RENEWAL_MS, LEASE_RENEWAL_MS);
+    loop_timer_start(store->refresh_timer, tick_ms, tick_ms);
+}
+
+static void draw_node(struct redis_store *store, const char *node_name)
+{
+    char digits[NODE_DIGITS + 1] = "";
+    random_hex(digits, NODE_DIGITS);
+    snprintf(store->node_name, sizeof store->node_name, "%s", node_name);
+    snprintf(store->node, sizeof store->node, "%s-%s", store->node_name, digits);
+    struct str name;
+    bool is_node = node_name_of(str_of(store->node), &name);
+    assert(is_node && strlen(node_name) == name.len); /* config.h allows no other names */
+}
+
+struct mapping_store *redis_store_create(struct loop *loop,
+                                         const struct redis_store_options *options)
+{
+    static const struct redis_link_events events = {.connected = on_connected, .lost = on_lost};
+    struct redis_store *store = mem_alloc(sizeof *store);
+    store->base.ops = &redis_ops;
+    store->loop = loop;
+    store->state = STORE_STARTING;
+    store->timeout_ms = options->timeout_ms;
+    store->refresh_ms = options->refresh_ms;
+    draw_node(store, options->node_name);
+    store->devices = devices_create();
+    store->pending = pending_create(loop, store->devices);
+    start_timers(store);
+    store->link = redis_link_create(loop, &options->url, options->timeout_ms, &events, store);
+    return &store->base;
+}

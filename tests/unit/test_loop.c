@@ -256,6 +256,20 @@ static void test_destroy_does_what_was_put_off(void **state)
     assert_string_equal(fixture.log, "z");
 }
 
+/* A loop_stop() that ended no run does not keep it from taking everything down. */
+static void test_destroy_after_stop_frees_everything(void **state)
+{
+    struct fixture *f = *state;
+    struct loop_timer *timer = loop_timer_create(f->loop, note_ctx, "x");
+
+    loop_timer_destroy(timer);
+    loop_stop(f->loop);
+
+    loop_destroy(f->loop);
+    f->loop = NULL;
+    assert_string_equal(f->log, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +284,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_timer_repeats_until_it_is_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_destroy_does_what_was_put_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_destroy_after_stop_frees_everything, setup, teardown),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }

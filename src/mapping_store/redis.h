@@ -1,0 +1,173 @@
+/* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5.
+ *
+ *   redis.c         the port; when the store may be used; the lease and the refresh
+ *   redis_join.c    after each connect: predecessors' traces go, ours are put right
+ *   redis_bind.c    a sign: our traces are written, stale ones removed
+ *   redis_traces.c  what a device looks like in Redis: keys, fds
+ *   redis_batch.c   commands whose replies are looked at together
+ *
+ * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces, for other
+ * programs and later for other nodes. The hash chat_node_fds:{<node>} is their journal: a trace is put down
+ * there before it is made and taken out after it is removed, so whatever breaks in between, what has
+ * to be cleaned is known. */
+#ifndef CHAT_MAPPING_STORE_REDIS_H
+#define CHAT_MAPPING_STORE_REDIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chat/limits.h"
+#include "chat/loop.h"
+#include "chat/mapping_store.h"
+#include "mapping_store/devices.h"
+#include "mapping_store/pending.h"
+#include "mapping_store/redis_link.h"
+
+enum {
+    NODE_DIGITS = 16, /* hexadecimal: 64 random bits drawn at start, so that no fd ever returns */
+    NODE_SIZE_MAX = NODE_NAME_SIZE_MAX + 1 + NODE_DIGITS,
+    FD_TTL_S = 86400,  /* [STORE-3] */
+    SET_TTL_S = 90000, /* longer than its members' own keys: what nobody renews goes in the end */
+    LEASE_MS = 10000,
+    LEASE_RENEWAL_MS = 2000,
+    REGISTER_BATCH = 500, /* devices that are written again in one go */
+    PREDECESSORS_MAX = 64 /* dead nodes that one start cleans up after */
+};
+
+enum store_state {
+    STORE_STARTING, /* not connected yet, but nothing failed either: binds and finds wait */
+    STORE_AWAY,     /* Redis cannot be reached or used: ERR_UNAVAILABLE */
+    STORE_OPEN,
+    STORE_CLOSED
+};
+
+struct redis_store {
+    struct mapping_store base; /* first, so that a struct mapping_store * is one of us */
+    struct loop *loop;
+    struct redis_link *link;
+    struct devices *devices;
+    struct pending *pending;
+    enum store_state state;
+    uint64_t timeout_ms;
+    uint64_t refresh_ms;
+    char node_name[NODE_NAME_SIZE_MAX + 1];
+    char node[NODE_SIZE_MAX + 1]; /* <node_name>-<random digits> */
+    bool is_joining;              /* connected, and not yet open */
+    bool has_taken_over;          /* from predecessors: once in a process' life */
+    char predecessors[PREDECESSORS_MAX][NODE_SIZE_MAX + 1]; /* still to be cleaned up after */
+    size_t n_predecessors;
+    uint64_t redis_now_ms; /* Redis' clock, when they were looked for */
+    size_t n_to_register;  /* devices that a running registration has still to write */
+    bool is_registering;
+    struct loop_timer *hold_timer; /* ends STORE_STARTING */
+    struct loop_timer *lease_timer;
+    struct loop_timer *refresh_timer;
+    struct loop_timer *close_timer;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+    uint64_t next_error_log_ms;
+    unsigned n_errors_unlogged;
+};
+
+/* ---- redis_batch.c ---- */
+
+enum batch_result {
+    BATCH_OK,
+    BATCH_WRONG_TYPE, /* a key that is not ours to repair: it concerns one uid, not the rest */
+    BATCH_REFUSED,    /* any other error reply: Redis cannot do it now */
+    BATCH_LOST        /* the link is away: what was done is not known */
+};
+
+struct batch;
+
+/* Reply number 'i' of the batch that is no error. Lent until the callback returns. */
+typedef void batch_reply_fn(void *ctx, size_t i, const redisReply *reply);
+
+/* Every reply is there. 'result' is the worst of them, 'error' the first error's text. */
+typedef void batch_done_fn(void *ctx, enum batch_result result, const char *error);
+
+/* 'replied' may be NULL. The batch frees itself after 'done'. */
+struct batch *batch_create(struct redis_store *store, batch_reply_fn *replied, batch_done_fn *done,
+                           void *ctx);
+void batch_ask(struct batch *batch, const struct str *args, size_t n);
+/* No more questions. Calls 'done', possibly at once. */
+void batch_send(struct batch *batch);
+
+/* The reply to TIME, in milliseconds. */
+uint64_t redis_time_ms(const redisReply *reply);
+
+/* An error that Redis replied, at most once a second. */
+void redis_log_error(struct redis_store *store, const char *what, const char *error);
+
+/* ---- redis_traces.c ---- */
+
+enum {
+    KEY_SIZE_MAX = 16 + UID_SIZE_MAX
+}; /* of chat_map_uid_fd:<uid>, the longest key of ours */
+
+/* A key or an fd, put together. */
+struct name {
+    char bytes[KEY_SIZE_MAX + 1];
+    size_t len;
+};
+
+static inline struct str name_str(const struct name *name)
+{
+    return (struct str){name->bytes, name->len};
+}
+
+struct name key_of_uid(struct str uid);       /* chat_map_uid_fd:<uid> */
+struct name key_of_node_fds(struct str node); /* chat_node_fds:{<node>} */
+struct name fd_of(const struct redis_store *store, conn_id device);
+
+/* The node that 'fd' belongs to, len 0 if it has not the form of our fds. Borrows from 'fd'. */
+struct str node_of_fd(struct str fd);
+
+/* Has 'node' the form <name>-<16 digits>? Then '*name' is its name. */
+bool node_name_of(struct str node, struct str *name);
+
+/* The connection of this process that 'fd' names, CONN_NONE if it is not an fd of ours. */
+conn_id device_of_fd(const struct redis_store *store, struct str fd);
+
+/* Ask for what makes 'device' visible as 'uid': HSET, SADD, EXPIRE, SETEX. */
+void traces_write(struct batch *batch, const struct redis_store *store, conn_id device,
+                  struct str uid);
+
+/* Ask for the same without HSET for the next 'n' devices of the line, with one HSET for all. */
+void traces_write_many(struct batch *batch, struct redis_store *store, size_t n);
+
+/* Ask for the removal of 'fd' as a device of 'uid', with its own key and its line in 'node's journal. */
+void traces_remove(struct batch *batch, struct str node, struct str fd, struct str uid);
+
+/* DEL chat_map_fd_uid:<fd>, which may be of any length. */
+void traces_remove_fd_key(struct batch *batch, struct str fd);
+
+/* ---- redis_bind.c ---- */
+
+/* Write the traces for the bind 'op', remove the uid's stale fds, then pending_done(). */
+void redis_bind_start(struct redis_store *store, struct op *op);
+
+/* ---- redis_join.c ---- */
+
+/* The link is connected: put everything right, then redis_store_joined(), or reject the link. */
+void redis_join_start(struct redis_store *store);
+
+/* Write all devices again, in batches, if that is not already being done. */
+void redis_register_all(struct redis_store *store);
+
+/* Renew the lease. If it turns out to be gone, Redis was flushed: all is written again. */
+void redis_lease_renew(struct redis_store *store);
+
+/* Remove all traces of this process, then redis_store_left(). Possibly at once. */
+void redis_leave(struct redis_store *store);
+
+/* ---- redis.c ---- */
+
+/* Binds and finds are welcome. */
+void redis_store_joined(struct redis_store *store);
+
+/* Our traces are gone, as far as they can be. */
+void redis_store_left(struct redis_store *store);
+
+#endif

@@ -1,0 +1,255 @@
+/* A sign, in up to three round trips: write our traces and look at the uid's fds; if some may be stale, ask which of
+ * their nodes are alive; remove the stale ones. Most signs take one. */
+#include <stdlib.h>
+
+#include "chat/mem.h"
+#include "mapping_store/redis.h"
+
+enum {
+    SUSPECTS_MAX = 4000, /* fds that one sign looks at, the rest is left to the next */
+    NODES_MAX = 64       /* other nodes that one sign asks about; the rest counts as alive */
+};
+
+/* An fd of the uid's set that is not one of this process's devices of the uid. */
+struct suspect {
+    char *bytes;
+    size_t len;
+    size_t i_node; /* of the node that it may live on */
+    bool is_stale;
+    bool has_key; /* which goes with it */
+};
+
+struct node {
+    char bytes[NODE_SIZE_MAX];
+    size_t len;
+    bool is_alive;
+};
+
+struct bind {
+    struct redis_store *store;
+    struct op *op;
+    uint64_t now_ms; /* by Redis' clock */
+    size_t n_suspects;
+    struct suspect *suspects; /* room for SUSPECTS_MAX, or NULL */
+    size_t n_nodes;
+    struct node nodes[NODES_MAX];
+};
+
+/* ---- which fds may be stale ---- */
+
+/* The node's place in the list; NODES_MAX if it is full. */
+static size_t node_index(struct bind *bind, struct str node)
+{
+    for (size_t i = 0; i < bind->n_nodes; i++) {
+        if (str_eq((struct str){bind->nodes[i].bytes, bind->nodes[i].len}, node)) {
+            return i;
+        }
+    }
+    if (bind->n_nodes == NODES_MAX) {
+        return NODES_MAX;
+    }
+    struct node *new = &bind->nodes[bind->n_nodes];
+    memcpy(new->bytes, node.ptr, node.len);
+    new->len = node.len;
+    return bind->n_nodes++;
+}
+
+static bool is_ours_and_live(const struct bind *bind, conn_id device)
+{
+    struct str uid = op_uid(bind->op);
+    return str_eq(devices_uid(bind->store->devices, device), uid) ||
+           str_eq(pending_uid(bind->store->pending, device), uid);
+}
+
+/* False: 'fd' is live for all we know. */
+static bool judge(struct bind *bind, struct str fd, struct suspect *suspect)
+{
+    struct redis_store *store = bind->store;
+    conn_id device = device_of_fd(store, fd);
+    if (device != CONN_NONE) {
+        suspect->is_stale = true;
+        /* A device that is signed as another uid keeps its key, which says so. */
+        suspect->has_key = devices_uid(store->devices, device).len == 0 &&
+                           pending_uid(store->pending, device).len == 0;
+        return !is_ours_and_live(bind, device);
+    }
+    suspect->has_key = true;
+    struct str node = node_of_fd(fd);
+    suspect->is_stale = node.len == 0 || str_eq(node, str_of(store->node));
+    if (!suspect->is_stale) {
+        suspect->i_node = node_index(bind, node);
+        return suspect->i_node < NODES_MAX;
+    }
+    return true;
+}
+
+static void on_written_reply(void *ctx, size_t i, const redisReply *reply)
+{
+    (void)i;
+    struct bind *bind = ctx;
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        return; /* only SMEMBERS gives an array */
+    }
+    for (size_t k = 0; k < reply->elements && bind->n_suspects < SUSPECTS_MAX; k++) {
+        struct str fd = {reply->element[k]->str, reply->element[k]->len};
+        struct suspect suspect = {.len = fd.len};
+        if (!judge(bind, fd, &suspect)) {
+            continue;
+        }
+        if (bind->suspects == NULL) {
+            bind->suspects = mem_alloc(SUSPECTS_MAX * sizeof *bind->suspects);
+        }
+        suspect.bytes = mem_copy(fd);
+        bind->suspects[bind->n_suspects++] = suspect;
+    }
+}
+
+/* ---- the end ---- */
+
+static void bind_destroy(struct bind *bind)
+{
+    for (size_t i = 0; i < bind->n_suspects; i++) {
+        free(bind->suspects[i].bytes);
+    }
+    free(bind->suspects);
+    free(bind);
+}
+
+static void on_undone(void *ctx, enum batch_result result, const char *error)
+{
+    (void)ctx;
+    (void)result; /* The refresh and the next join try again what could not be undone. */
+    (void)error;
+}
+
+/* Redis refused a part of it: the device's traces become again what the device is. */
+static void undo(struct bind *bind)
+{
+    struct redis_store *store = bind->store;
+    conn_id device = bind->op->device;
+    struct str current = devices_uid(store->devices, device);
+    struct str tried = op_uid(bind->op);
+    struct name fd = fd_of(store, device);
+    struct batch *batch = batch_create(store, NULL, on_undone, NULL);
+    if (!str_eq(current, tried)) {
+        traces_remove(batch, str_of(store->node), name_str(&fd), tried);
+    }
+    if (current.len > 0 && store->state == STORE_OPEN) {
+        traces_write(batch, store, device, current);
+    }
+    batch_send(batch);
+}
+
+static void bind_finish(struct bind *bind, enum batch_result result, const char *error)
+{
+    struct redis_store *store = bind->store;
+    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+        redis_log_error(store, "bind", error);
+        undo(bind);
+    }
+    pending_done(store->pending, bind->op, result == BATCH_OK ? ERR_OK : ERR_UNAVAILABLE);
+    bind_destroy(bind);
+}
+
+/* ---- third round trip: remove ---- */
+
+static void on_removed(void *ctx, enum batch_result result, const char *error)
+{
+    bind_finish(ctx, result, error);
+}
+
+/* [STORE-6] "A sign removes from its uid's set every fd whose connection no longer exists, with that fd's
+ * own key, and no fd of a live device." */
+static void remove_stale(struct bind *bind)
+{
+    struct name set = key_of_uid(op_uid(bind->op));
+    struct str *args = mem_alloc((2 + bind->n_suspects) * sizeof *args);
+    struct batch *batch = batch_create(bind->store, NULL, on_removed, bind);
+    size_t n_args = 2;
+    args[0] = STR("SREM");
+    args[1] = name_str(&set);
+    for (size_t i = 0; i < bind->n_suspects; i++) {
+        const struct suspect *suspect = &bind->suspects[i];
+        if (!suspect->is_stale && bind->nodes[suspect->i_node].is_alive) {
+            continue;
+        }
+        args[n_args] = (struct str){suspect->bytes, suspect->len};
+        if (suspect->has_key) {
+            traces_remove_fd_key(batch, args[n_args]);
+        }
+        n_args++;
+    }
+    if (n_args > 2) {
+        batch_ask(batch, args, n_args);
+    }
+    free(args);
+    batch_send(batch);
+}
+
+/* ---- second round trip: who is alive ---- */
+
+static void on_alive_reply(void *ctx, size_t i, const redisReply *reply)
+{
+    struct bind *bind = ctx;
+    if (i == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        bind->now_ms = redis_time_ms(reply);
+    } else if (i > 0 && reply->type == REDIS_REPLY_STRING) {
+        bind->nodes[i - 1].is_alive = strtod(reply->str, NULL) > (double)bind->now_ms;
+    }
+}
+
+static void on_alive_known(void *ctx, enum batch_result result, const char *error)
+{
+    struct bind *bind = ctx;
+    if (result != BATCH_OK) {
+        bind_finish(bind, result, error);
+        return;
+    }
+    remove_stale(bind);
+}
+
+/* Asked at this moment, not remembered: a node that joined a moment ago has live fds. */
+static void ask_who_is_alive(struct bind *bind)
+{
+    struct batch *batch = batch_create(bind->store, on_alive_reply, on_alive_known, bind);
+    batch_ask(batch, (struct str[]){STR("TIME")}, 1);
+    for (size_t i = 0; i < bind->n_nodes; i++) {
+        struct str node = {bind->nodes[i].bytes, bind->nodes[i].len};
+        batch_ask(batch, (struct str[]){STR("ZSCORE"), STR("chat_nodes"), node}, 3);
+    }
+    batch_send(batch);
+}
+
+/* ---- first round trip: write ---- */
+
+static void on_written(void *ctx, enum batch_result result, const char *error)
+{
+    struct bind *bind = ctx;
+    if (result != BATCH_OK || bind->n_suspects == 0) {
+        bind_finish(bind, result, error);
+    } else if (bind->n_nodes > 0) {
+        ask_who_is_alive(bind);
+    } else {
+        remove_stale(bind);
+    }
+}
+
+void redis_bind_start(struct redis_store *store, struct op *op)
+{
+    struct bind *bind = mem_alloc(sizeof *bind);
+    bind->store = store;
+    bind->op = op;
+    struct str uid = op_uid(op);
+    struct str before = devices_uid(store->devices, op->device);
+    struct name set = key_of_uid(uid);
+    struct batch *batch = batch_create(store, on_written_reply, on_written, bind);
+    if (before.len > 0 && !str_eq(before, uid)) {
+        /* Before the journal forgets the old uid. */
+        struct name old_set = key_of_uid(before);
+        struct name fd = fd_of(store, op->device);
+        batch_ask(batch, (struct str[]){STR("SREM"), name_str(&old_set), name_str(&fd)}, 3);
+    }
+    traces_write(batch, store, op->device, uid);
+    batch_ask(batch, (struct str[]){STR("SMEMBERS"), name_str(&set)}, 2);
+    batch_send(batch);
+}

@@ -1,0 +1,442 @@
+/* The connection to Redis: ways to it, logging in, what happens to commands when it ends. Real servers, and one that
+ * talks nonsense. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "mapping_store/redis_link.h"
+#include "redis_server.h"
+
+enum {
+    TIMEOUT_MS = 400,
+    PATIENCE_MS = 4000,
+    REPLIES_MAX = 4096
+};
+
+struct fixture {
+    struct loop *loop;
+    struct redis_link *link;
+    struct loop_timer *patience;
+    int n_connected;
+    int n_lost;
+    int n_replies;
+    int n_nothing; /* replies that were NULL */
+    int type;      /* of the last reply */
+    char text[1024];
+    size_t order[REPLIES_MAX];
+};
+
+static struct redis_server *server;
+static struct redis_server *locked_server; /* with a password */
+static struct fixture fixture;
+
+static void on_connected(void *ctx)
+{
+    struct fixture *f = ctx;
+    f->n_connected++;
+    loop_stop(f->loop);
+}
+
+static void on_lost(void *ctx)
+{
+    struct fixture *f = ctx;
+    f->n_lost++;
+    loop_stop(f->loop);
+}
+
+static void on_patience(void *ctx)
+{
+    (void)ctx;
+    fail_msg("nothing happened in time");
+}
+
+static int setup(void **state)
+{
+    memset(&fixture, 0, sizeof fixture);
+    fixture.loop = loop_create();
+    fixture.patience = loop_timer_create(fixture.loop, on_patience, NULL);
+    loop_timer_start(fixture.patience, PATIENCE_MS, 0);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    redis_link_destroy(f->link);
+    loop_timer_destroy(f->patience);
+    loop_destroy(f->loop);
+    return 0;
+}
+
+static void given_link(struct fixture *f, const char *url_text)
+{
+    static const struct redis_link_events events = {on_connected, on_lost};
+    struct redis_url url;
+    const char *why = "";
+    assert_int_equal(redis_url_parse(str_of(url_text), &url, &why), ERR_OK);
+    f->link = redis_link_create(f->loop, &url, TIMEOUT_MS, &events, f);
+}
+
+static void run_until(struct fixture *f, const int *n, int wanted)
+{
+    while (*n < wanted) {
+        loop_run(f->loop);
+    }
+}
+
+static void given_connected(struct fixture *f)
+{
+    char url[64];
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u/", (unsigned)redis_server_port(server));
+    given_link(f, url);
+    run_until(f, &f->n_connected, 1);
+}
+
+static void on_reply(void *ctx, const redisReply *reply)
+{
+    struct fixture *f = &fixture;
+    assert_true(f->n_replies < REPLIES_MAX);
+    f->order[f->n_replies++] = *(const size_t *)ctx;
+    f->n_nothing += reply == NULL;
+    if (reply != NULL) {
+        f->type = reply->type;
+        snprintf(f->text, sizeof f->text, "%s", reply->str != NULL ? reply->str : "");
+    }
+    loop_stop(f->loop);
+}
+
+static size_t numbers[REPLIES_MAX];
+
+static bool ask(struct fixture *f, size_t i, struct str name, struct str argument)
+{
+    struct str args[] = {name, argument};
+    numbers[i] = i;
+    return redis_link_command(f->link, args, argument.len > 0 ? 2 : 1, on_reply, &numbers[i]);
+}
+
+static void then_echoes(struct fixture *f)
+{
+    int n = f->n_replies;
+    assert_true(ask(f, 0, STR("ECHO"), STR("hi")));
+    assert_int_equal(f->n_replies, n);
+    run_until(f, &f->n_replies, n + 1);
+    assert_string_equal(f->text, "hi");
+}
+
+/* The URL number 'i' of those that work. */
+static const char *good_url(size_t i, char *out, size_t size)
+{
+    unsigned port = redis_server_port(server);
+    switch (i) {
+    case 0:
+        snprintf(out, size, "redis://127.0.0.1:%u", port);
+        break;
+    case 1:
+        snprintf(out, size, "redis://localhost:%u/3", port);
+        break;
+    case 2:
+        snprintf(out, size, "redis+unix://%s?db=1", redis_server_socket(server));
+        break;
+    default:
+        port = redis_server_port(locked_server);
+        snprintf(out, size, "redis://:pass%%20word@127.0.0.1:%u", port);
+        break;
+    }
+    return out;
+}
+
+/* Every way to a Redis that a URL can name. */
+static void test_every_kind_of_address_connects(void **state)
+{
+    struct fixture *f = *state;
+    char url[256];
+
+    for (size_t i = 0; i < 4; i++) {
+        f->n_connected = 0;
+        given_link(f, good_url(i, url, sizeof url));
+        run_until(f, &f->n_connected, 1);
+        then_echoes(f);
+        redis_link_destroy(f->link);
+        f->link = NULL;
+    }
+}
+
+/* A password with a user's name, and the database that was asked for. */
+static void test_user_and_database_are_used(void **state)
+{
+    struct fixture *f = *state;
+    char url[256];
+    snprintf(url, sizeof url, "redis://default:pass%%20word@127.0.0.1:%u/7",
+             (unsigned)redis_server_port(locked_server));
+    given_link(f, url);
+    run_until(f, &f->n_connected, 1);
+
+    struct str args[] = {
+        STR("EVAL"), STR("return string.match(redis.call('CLIENT','INFO'),' db=%d+')"), STR("0")};
+    redis_link_command(f->link, args, 3, on_reply, &numbers[0]);
+    run_until(f, &f->n_replies, 1);
+    assert_string_equal(f->text, " db=7");
+}
+
+/* The URL number 'i' of those that are refused. */
+static const char *bad_url(size_t i, char *out, size_t size)
+{
+    unsigned port = redis_server_port(locked_server);
+    switch (i) {
+    case 0:
+        snprintf(out, size, "redis://:wrong@127.0.0.1:%u", port);
+        break;
+    case 1:
+        snprintf(out, size, "redis://nobody:x@127.0.0.1:%u", port);
+        break;
+    case 2:
+        snprintf(out, size, "redis://:pass%%20word@127.0.0.1:%u/99", port);
+        break;
+    default:
+        snprintf(out, size, "redis+unix:///tmp/chat-test-nobody-listens-here");
+        break;
+    }
+    return out;
+}
+
+/* Refused for its password, its user, its database, or because nobody listens: it goes on trying, and is never
+ * connected. */
+static void test_refused_link_keeps_trying(void **state)
+{
+    struct fixture *f = *state;
+    char url[256];
+    for (size_t i = 0; i < 4; i++) {
+        int n = f->n_lost;
+        given_link(f, bad_url(i, url, sizeof url));
+        run_until(f, &f->n_lost, n + 3);
+        assert_int_equal(f->n_connected, 0);
+        assert_false(ask(f, 0, STR("PING"), STR("")));
+        redis_link_destroy(f->link);
+        f->link = NULL;
+    }
+}
+
+/* Replies come in the order of the commands, more of them than the ring had room for. */
+static void test_replies_come_in_order(void **state)
+{
+    struct fixture *f = *state;
+    given_connected(f);
+    static char big[100000];
+    memset(big, 'b', sizeof big);
+
+    for (size_t i = 0; i < 1000; i++) {
+        assert_true(ask(f, i, STR("ECHO"), (struct str){big, i % 100 == 0 ? sizeof big : 5}));
+    }
+    assert_int_equal(redis_link_n_in_flight(f->link), 1000);
+    run_until(f, &f->n_replies, 1000);
+
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal(f->order[i], i);
+    }
+    assert_int_equal(f->n_nothing, 0);
+    assert_int_equal(redis_link_n_in_flight(f->link), 0);
+}
+
+/* An error is a reply: the link stays. */
+static void test_error_reply_keeps_the_link(void **state)
+{
+    struct fixture *f = *state;
+    given_connected(f);
+
+    assert_true(ask(f, 0, STR("NONSENSE"), STR("")));
+    run_until(f, &f->n_replies, 1);
+
+    assert_int_equal(f->type, REDIS_REPLY_ERROR);
+    then_echoes(f);
+    assert_int_equal(f->n_lost, 0);
+}
+
+/* Redis hangs: every command is answered with NULL when the time of the oldest is over; then it comes back. */
+static void test_silence_loses_the_link(void **state)
+{
+    struct fixture *f = *state;
+    given_connected(f);
+    redis_link_accept(f->link);
+
+    redis_server_pause(server);
+    uint64_t before_ms = loop_now_ms(f->loop);
+    ask(f, 0, STR("PING"), STR(""));
+    ask(f, 1, STR("PING"), STR(""));
+    run_until(f, &f->n_lost, 1);
+    uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
+    redis_server_resume(server);
+
+    assert_int_equal(f->n_nothing, 2);
+    assert_in_range(took_ms, TIMEOUT_MS - 50, TIMEOUT_MS + 200);
+    assert_false(redis_link_is_connected(f->link));
+    assert_false(ask(f, 0, STR("PING"), STR("")));
+    run_until(f, &f->n_connected, 2);
+    then_echoes(f);
+}
+
+/* This process was busy for longer than the time limit, Redis was not: nothing is lost. */
+static void test_own_pause_does_not_lose_the_link(void **state)
+{
+    struct fixture *f = *state;
+    given_connected(f);
+
+    ask(f, 0, STR("PING"), STR(""));
+    uv_run(loop_uv(f->loop), UV_RUN_NOWAIT); /* it leaves */
+    usleep((TIMEOUT_MS + 100) * 1000);
+    run_until(f, &f->n_replies, 1);
+
+    assert_int_equal(f->n_nothing, 0);
+    then_echoes(f);
+    assert_int_equal(f->n_lost, 0);
+}
+
+/* A rejected link is given up and tried again; commands in flight are answered. */
+static void test_rejected_link_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    given_connected(f);
+
+    ask(f, 0, STR("PING"), STR(""));
+    redis_link_reject(f->link, "LOADING");
+    assert_false(redis_link_is_connected(f->link));
+    run_until(f, &f->n_lost, 1);
+
+    assert_int_equal(f->n_nothing, 1);
+    run_until(f, &f->n_connected, 2);
+    then_echoes(f);
+}
+
+/* Destroying it answers what is in flight. */
+static void test_destroy_answers_commands(void **state)
+{
+    struct fixture *f = *state;
+    given_connected(f);
+
+    ask(f, 0, STR("PING"), STR(""));
+    redis_link_destroy(f->link);
+    f->link = NULL;
+
+    assert_int_equal(f->n_nothing, 1);
+    assert_int_equal(f->n_lost, 0);
+}
+
+static void test_destroy_while_resolving_is_harmless(void **state)
+{
+    struct fixture *f = *state;
+    given_link(f, "redis://localhost:1");
+
+    uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    redis_link_destroy(f->link);
+    f->link = NULL;
+}
+
+/* ---- a server that is none ---- */
+
+static const char *const nonsense[] = {
+    "HTTP/1.1 400 Bad Request\r\n\r\n",
+    "+OK\r\n+OK\r\n:1\r\n:2\r\n", /* more replies than commands */
+    "*1000000000\r\n",
+    "$99999999999999\r\nx",
+    "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+    "", /* silence */
+};
+
+struct liar {
+    uv_tcp_t tcp;
+    uv_tcp_t peer;
+    uv_write_t write;
+    size_t n_accepted;
+    bool is_open;
+};
+
+static void on_peer_closed(uv_handle_t *handle)
+{
+    struct liar *liar = handle->data;
+    liar->is_open = false;
+}
+
+static void on_accept(uv_stream_t *stream, int status)
+{
+    struct liar *liar = stream->data;
+    if (status != 0 || liar->is_open) {
+        return;
+    }
+    const char *text = nonsense[liar->n_accepted++ % (sizeof nonsense / sizeof nonsense[0])];
+    uv_tcp_init(stream->loop, &liar->peer);
+    liar->peer.data = liar;
+    liar->is_open = true;
+    uv_accept(stream, (uv_stream_t *)&liar->peer);
+    char *copy = strdup(text);
+    uv_buf_t buffer = uv_buf_init(copy, (unsigned)strlen(text));
+    uv_try_write((uv_stream_t *)&liar->peer, &buffer, 1);
+    free(copy);
+}
+
+/* Whatever a hostile server says, the link survives it and tries again. */
+static void test_nonsense_is_survived(void **state)
+{
+    struct fixture *f = *state;
+    static struct liar liar;
+    struct sockaddr_in address;
+    int len = sizeof address;
+    char url[64];
+    memset(&liar, 0, sizeof liar);
+    uv_tcp_init(loop_uv(f->loop), &liar.tcp);
+    liar.tcp.data = &liar;
+    uv_ip4_addr("127.0.0.1", 0, &address);
+    assert_int_equal(uv_tcp_bind(&liar.tcp, (struct sockaddr *)&address, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&liar.tcp, 8, on_accept), 0);
+    uv_tcp_getsockname(&liar.tcp, (struct sockaddr *)&address, &len);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    given_link(f, url);
+
+    for (int i = 1; i <= 6; i++) {
+        run_until(f, &f->n_lost, i);
+        if (liar.is_open) {
+            uv_close((uv_handle_t *)&liar.peer, on_peer_closed);
+        }
+    }
+
+    assert_true(liar.n_accepted >= 6);
+    uv_close((uv_handle_t *)&liar.tcp, NULL);
+}
+
+#define LINK_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LINK_TEST(test_every_kind_of_address_connects),
+        LINK_TEST(test_user_and_database_are_used),
+        LINK_TEST(test_refused_link_keeps_trying),
+        LINK_TEST(test_replies_come_in_order),
+        LINK_TEST(test_error_reply_keeps_the_link),
+        LINK_TEST(test_silence_loses_the_link),
+        LINK_TEST(test_own_pause_does_not_lose_the_link),
+        LINK_TEST(test_rejected_link_is_tried_again),
+        LINK_TEST(test_destroy_answers_commands),
+        LINK_TEST(test_destroy_while_resolving_is_harmless),
+        LINK_TEST(test_nonsense_is_survived),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    server = redis_server_start(NULL);
+    locked_server = redis_server_start("pass word");
+    int n_failed = cmocka_run_group_tests_name("redis_link", tests, NULL, NULL);
+    redis_server_stop(server);
+    redis_server_stop(locked_server);
+    return n_failed;
+}

@@ -1,0 +1,757 @@
+/* The Redis store against a real redis-server on a real loop: the contract, then SPEC 5, key by key and failure by
+ * failure. A plain blocking connection of hiredis looks at what is there, as another program would. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chat/loop.h"
+#include "chat/redis_store.h"
+#include "redis_server.h"
+#include "store_contract.h"
+
+enum {
+    TIMEOUT_MS = 600, /* of the store under test */
+    REFRESH_MS = 300,
+    PATIENCE_MS = 5000 /* until a test has failed */
+};
+
+struct fixture {
+    struct loop *loop;
+    struct mapping_store *store;
+    redisContext *redis; /* the other program */
+    int n_answers;
+    enum err err;
+    size_t n_found;
+    int n_closed;
+};
+
+static struct redis_server *server; /* one for all tests, unless a test has its own */
+static struct fixture fixture;
+
+/* ---- running the loop ---- */
+
+static void on_patience(void *ctx)
+{
+    bool *is_over = ctx;
+    *is_over = true;
+}
+
+static void on_look(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+/* Run the loop until 'is_so' says so; fails the test if that takes longer than 'limit_ms'. */
+static void run_until(struct loop *loop, bool (*is_so)(void *ctx), void *ctx, uint64_t limit_ms)
+{
+    bool is_over = false;
+    struct loop_timer *patience = loop_timer_create(loop, on_patience, &is_over);
+    struct loop_timer *look = loop_timer_create(loop, on_look, loop);
+    loop_timer_start(patience, limit_ms, 0);
+    loop_timer_start(look, 1, 1);
+    while (!is_so(ctx) && !is_over) {
+        loop_run(loop);
+    }
+    loop_timer_destroy(patience);
+    loop_timer_destroy(look);
+    assert_true(is_so(ctx));
+}
+
+static bool never(void *ctx)
+{
+    uint64_t *until_ms = ctx;
+    return loop_now_ms(fixture.loop) >= *until_ms;
+}
+
+static void run_for(struct fixture *f, uint64_t ms)
+{
+    uint64_t until_ms = loop_now_ms(f->loop) + ms;
+    run_until(f->loop, never, &until_ms, ms + PATIENCE_MS);
+}
+
+struct counter {
+    const int *n;
+    int wanted;
+};
+
+static bool is_counted(void *ctx)
+{
+    const struct counter *counter = ctx;
+    return *counter->n >= counter->wanted;
+}
+
+static void run_until_count(struct loop *loop, const int *n, int wanted)
+{
+    struct counter counter = {n, wanted};
+    run_until(loop, is_counted, &counter, PATIENCE_MS);
+}
+
+/* ---- the store ---- */
+
+static struct redis_store_options options_for(const char *url)
+{
+    struct redis_store_options options = {
+        .node_name = "node", .timeout_ms = TIMEOUT_MS, .refresh_ms = REFRESH_MS};
+    const char *why = "";
+    assert_int_equal(redis_url_parse(str_of(url), &options.url, &why), ERR_OK);
+    return options;
+}
+
+static struct mapping_store *make_store(struct loop *loop)
+{
+    char url[64];
+    snprintf(url, sizeof url, "redis://127.0.0.1:%u/2", (unsigned)redis_server_port(server));
+    struct redis_store_options options = options_for(url);
+    return redis_store_create(loop, &options);
+}
+
+static void on_bound(void *ctx, conn_id device, enum err err)
+{
+    struct fixture *f = ctx;
+    (void)device;
+    f->err = err;
+    f->n_answers++;
+}
+
+static void on_found(void *ctx, enum err err, const conn_id *devices, size_t n)
+{
+    struct fixture *f = ctx;
+    (void)devices;
+    f->err = err;
+    f->n_found = n;
+    f->n_answers++;
+}
+
+static enum err bind_to(struct fixture *f, conn_id device, const char *uid)
+{
+    int n = f->n_answers;
+    f->store->ops->bind(f->store, device, str_of(uid), on_bound, f);
+    assert_int_equal(f->n_answers, n);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+    return f->err;
+}
+
+static enum err find(struct fixture *f, const char *uid)
+{
+    int n = f->n_answers;
+    f->store->ops->find(f->store, str_of(uid), on_found, f);
+    assert_int_equal(f->n_answers, n);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+    return f->err;
+}
+
+static void given_bound(struct fixture *f, conn_id device, const char *uid)
+{
+    assert_int_equal(bind_to(f, device, uid), ERR_OK);
+}
+
+static void then_found(struct fixture *f, const char *uid, size_t n)
+{
+    assert_int_equal(find(f, uid), ERR_OK);
+    assert_int_equal(f->n_found, n);
+}
+
+/* ---- the other program ---- */
+
+/* Formats as hiredis does, %b included, so the compiler cannot check it. */
+static redisReply *ask(struct fixture *f, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *reply = redisvCommand(f->redis, format, args);
+    va_end(args);
+    assert_non_null(reply);
+    assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
+    return reply;
+}
+
+/* An integer reply, -1 for anything else. */
+static long long number(redisReply *reply)
+{
+    long long n = reply->type == REDIS_REPLY_INTEGER ? reply->integer : -1;
+    freeReplyObject(reply);
+    return n;
+}
+
+static void run(struct fixture *f, const char *command)
+{
+    freeReplyObject(ask(f, command, NULL));
+}
+
+static void copy_text(redisReply *reply, char *out, size_t size)
+{
+    snprintf(out, size, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
+    freeReplyObject(reply);
+}
+
+/* The journal that 'fd' stands in. */
+static const char *journal_of(const char *fd)
+{
+    static char key[64];
+    snprintf(key, sizeof key, "chat_node_fds:{%.*s}", (int)(strrchr(fd, '.') - fd), fd);
+    return key;
+}
+
+/* The only member of the uid's set, or "". */
+static void only_fd(struct fixture *f, const char *uid, char *out, size_t size)
+{
+    out[0] = '\0';
+    redisReply *reply = ask(f, "SMEMBERS chat_map_uid_fd:%s", uid);
+    if (reply->elements == 1) {
+        snprintf(out, size, "%s", reply->element[0]->str);
+    }
+    freeReplyObject(reply);
+}
+
+static void connect_other(struct fixture *f)
+{
+    redisFree(f->redis);
+    f->redis = redisConnect("127.0.0.1", redis_server_port(server));
+    assert_int_equal(f->redis->err, 0);
+    run(f, "SELECT 2");
+}
+
+static void plant_node(struct fixture *f, const char *node, long long lease_from_now_ms)
+{
+    redisReply *time = ask(f, "TIME");
+    long long now_ms = atoll(time->element[0]->str) * 1000;
+    freeReplyObject(time);
+    number(ask(f, "ZADD chat_nodes %lld %s", now_ms + lease_from_now_ms, node));
+}
+
+static int setup(void **state)
+{
+    memset(&fixture, 0, sizeof fixture);
+    connect_other(&fixture);
+    run(&fixture, "FLUSHALL");
+    fixture.loop = loop_create();
+    fixture.store = make_store(fixture.loop);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    f->store->ops->destroy(f->store);
+    loop_destroy(f->loop);
+    redisFree(f->redis);
+    return 0;
+}
+
+/* ---- keys ---- */
+
+/* [STORE-1] [STORE-3] [STORE-4] The keys, exactly. */
+static void test_bind_writes_the_keys_of_the_specification(void **state)
+{
+    struct fixture *f = *state;
+    char fd[128];
+    char text[128];
+    char node[128];
+
+    given_bound(f, 42, "1001");
+
+    only_fd(f, "1001", fd, sizeof fd);
+    assert_in_range(strlen(fd), 1, 64);
+    assert_memory_equal(fd, "node-", 5);
+    assert_string_equal(fd + 5 + 16, ".42");
+    assert_in_range(number(ask(f, "TTL chat_map_uid_fd:1001")), 89990, 90000);
+    copy_text(ask(f, "GET chat_map_fd_uid:%s", fd), text, sizeof text);
+    assert_string_equal(text, "1001");
+    assert_in_range(number(ask(f, "TTL chat_map_fd_uid:%s", fd)), 86390, 86400);
+    snprintf(node, sizeof node, "%.21s", fd);
+    copy_text(ask(f, "HGET %s %s", journal_of(fd), fd), text, sizeof text);
+    assert_string_equal(text, "1001");
+    redisReply *time = ask(f, "TIME");
+    long long now_ms = atoll(time->element[0]->str) * 1000;
+    freeReplyObject(time);
+    copy_text(ask(f, "ZSCORE chat_nodes %s", node), text, sizeof text);
+    assert_in_range(atoll(text) - now_ms, 7000, 11000);
+    assert_int_equal(number(ask(f, "DBSIZE")), 4);
+}
+
+/* [STORE-2] Nothing is left of who has gone. */
+static void test_unbind_leaves_only_the_lease(void **state)
+{
+    struct fixture *f = *state;
+    given_bound(f, 1, "1001");
+    given_bound(f, 2, "1001");
+
+    f->store->ops->unbind(f->store, 1);
+    then_found(f, "1001", 1);
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:1001")), 1);
+    f->store->ops->unbind(f->store, 2);
+    then_found(f, "1001", 0);
+
+    assert_int_equal(number(ask(f, "DBSIZE")), 1);
+}
+
+/* [SIGN-6] The old uid's set loses the fd, and its key names the new one. */
+static void test_move_removes_the_old_trace(void **state)
+{
+    struct fixture *f = *state;
+    char fd[128];
+    char text[128];
+    given_bound(f, 1, "alice");
+
+    given_bound(f, 1, "bob");
+
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:alice")), 0);
+    only_fd(f, "bob", fd, sizeof fd);
+    copy_text(ask(f, "GET chat_map_fd_uid:%s", fd), text, sizeof text);
+    assert_string_equal(text, "bob");
+    assert_int_equal(number(ask(f, "DBSIZE")), 4);
+}
+
+/* A uid's bytes are the key's bytes. */
+static void test_uid_is_binary_safe_in_keys(void **state)
+{
+    struct fixture *f = *state;
+    const struct str uid = STR("a\0 \r\n*{%用");
+    int n = f->n_answers;
+
+    f->store->ops->bind(f->store, 1, uid, on_bound, f);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+
+    assert_int_equal(f->err, ERR_OK);
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:%b", uid.ptr, uid.len)), 1);
+}
+
+/* ---- stale fds ---- */
+
+static const char live_node[] = "other-0123456789abcdef";
+static const char dead_node[] = "other-fedcba9876543210";
+
+/* [STORE-6] [STORE-7] "A sign removes from its uid's set every fd whose connection no longer exists, with that
+ * fd's own key, and no fd of a live device, its own or another node's." */
+static void test_bind_removes_stale_fds_and_no_others(void **state)
+{
+    struct fixture *f = *state;
+    static char huge[10001];
+    char own[128];
+    memset(huge, 'h', sizeof huge - 1);
+    given_bound(f, 1, "alice");
+    given_bound(f, 2, "bob");
+    given_bound(f, 3, "alice");
+    plant_node(f, live_node, 60000);
+    plant_node(f, dead_node, -1000);
+    only_fd(f, "bob", own, sizeof own);
+
+    const char *stale[] = {"1",
+                           "x.y",
+                           huge,
+                           "other-fedcba9876543210.7",
+                           "gone-0000000000000000.1",
+                           "other-0123456789abcdef.07",
+                           "other-0123456789abcdeX.7"};
+    enum {
+        N_STALE = sizeof stale / sizeof stale[0]
+    };
+    for (size_t i = 0; i < N_STALE; i++) {
+        number(ask(f, "SADD chat_map_uid_fd:alice %s", stale[i]));
+        freeReplyObject(ask(f, "SET chat_map_fd_uid:%s alice", stale[i]));
+    }
+    number(ask(f, "SADD chat_map_uid_fd:alice %b", "\0\xff", (size_t)2));
+    number(ask(f, "SADD chat_map_uid_fd:alice %s999", own)); /* ours, never bound */
+    number(ask(f, "SADD chat_map_uid_fd:alice %s", own));    /* ours, somebody else's */
+    number(ask(f, "SADD chat_map_uid_fd:alice %s.7", live_node));
+    freeReplyObject(ask(f, "SET chat_map_fd_uid:%s.7 alice", live_node));
+
+    given_bound(f, 4, "alice");
+
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 4);
+    assert_int_equal(number(ask(f, "SISMEMBER chat_map_uid_fd:alice %s.7", live_node)), 1);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_fd_uid:%s.7", live_node)), 1);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_fd_uid:%s", own)), 1);
+    for (size_t i = 0; i < N_STALE; i++) {
+        assert_int_equal(number(ask(f, "EXISTS chat_map_fd_uid:%s", stale[i])), 0);
+    }
+    then_found(f, "alice", 3);
+    then_found(f, "bob", 1);
+}
+
+/* Two devices that sign as one uid in the same moment do not take each other for stale. */
+static void test_binds_in_flight_are_not_stale(void **state)
+{
+    struct fixture *f = *state;
+    given_bound(f, 100, "warm-up");
+    int n = f->n_answers;
+
+    for (conn_id device = 1; device <= 20; device++) {
+        f->store->ops->bind(f->store, device, STR("alice"), on_bound, f);
+    }
+    run_until_count(f->loop, &f->n_answers, n + 20);
+
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 20);
+}
+
+/* [STORE-13] Fds in a set make nobody a device, and none is missing if the set is gone. */
+static void test_find_does_not_believe_redis(void **state)
+{
+    struct fixture *f = *state;
+    char fd[128];
+    given_bound(f, 1, "alice");
+    only_fd(f, "alice", fd, sizeof fd);
+
+    number(ask(f, "SADD chat_map_uid_fd:mallory %s", fd));
+    number(ask(f, "DEL chat_map_uid_fd:alice"));
+
+    then_found(f, "mallory", 0);
+    then_found(f, "alice", 1);
+}
+
+/* ---- errors of Redis ---- */
+
+/* A key of a wrong type concerns its uid only; nothing of a refused bind stays. */
+static void test_wrong_type_is_unavailable_for_that_uid_only(void **state)
+{
+    struct fixture *f = *state;
+    char fd[128];
+    char text[128];
+    given_bound(f, 1, "alice");
+    freeReplyObject(ask(f, "SET chat_map_uid_fd:bob x"));
+
+    assert_int_equal(bind_to(f, 1, "bob"), ERR_UNAVAILABLE);
+    assert_int_equal(bind_to(f, 2, "bob"), ERR_UNAVAILABLE);
+    assert_int_equal(find(f, "bob"), ERR_UNAVAILABLE);
+
+    then_found(f, "alice", 1);
+    only_fd(f, "alice", fd, sizeof fd);
+    copy_text(ask(f, "GET chat_map_fd_uid:%s", fd), text, sizeof text);
+    assert_string_equal(text, "alice");
+    assert_int_equal(number(ask(f, "HLEN %s", journal_of(fd))), 1);
+    assert_int_equal(number(ask(f, "DBSIZE")), 5);
+    number(ask(f, "DEL chat_map_uid_fd:bob"));
+    given_bound(f, 1, "bob");
+}
+
+/* Out of memory, for Redis: a sign is refused and leaves nothing, finds go on. */
+static void test_oom_is_unavailable_and_passes(void **state)
+{
+    struct fixture *f = *state;
+    given_bound(f, 1, "alice");
+    long long n_keys = number(ask(f, "DBSIZE"));
+
+    run(f, "CONFIG SET maxmemory 1");
+    enum err err = bind_to(f, 2, "bob");
+    enum err found = find(f, "alice");
+    run(f, "CONFIG SET maxmemory 0");
+
+    assert_int_equal(err, ERR_UNAVAILABLE);
+    assert_int_equal(found, ERR_OK);
+    assert_int_equal(number(ask(f, "DBSIZE")), n_keys);
+    given_bound(f, 2, "bob");
+}
+
+/* ---- what others delete comes back ---- */
+
+static bool is_whole(void *ctx)
+{
+    struct fixture *f = ctx;
+    return number(ask(f, "DBSIZE")) == 2 + 2 * 3 && number(ask(f, "SCARD chat_map_uid_fd:u1")) == 1;
+}
+
+static void given_three_devices(struct fixture *f)
+{
+    given_bound(f, 1, "u1");
+    given_bound(f, 2, "u2");
+    given_bound(f, 3, "u3");
+    assert_true(is_whole(f));
+}
+
+/* [STORE-8] A deleted key, and a TTL that ran down, are back within refresh_ms. */
+static void test_deleted_keys_come_back_within_the_refresh(void **state)
+{
+    struct fixture *f = *state;
+    char fd[128];
+    given_three_devices(f);
+    only_fd(f, "u2", fd, sizeof fd);
+
+    number(ask(f, "DEL chat_map_uid_fd:u1 %s", journal_of(fd)));
+    number(ask(f, "EXPIRE chat_map_fd_uid:%s 100", fd));
+    run_until(f->loop, is_whole, f, REFRESH_MS + 100);
+
+    run_for(f, REFRESH_MS);
+    assert_in_range(number(ask(f, "TTL chat_map_fd_uid:%s", fd)), 86000, 86400);
+}
+
+/* [STORE-8] A flush heals as well, lease included. */
+static void test_flush_heals(void **state)
+{
+    struct fixture *f = *state;
+    given_three_devices(f);
+
+    run(f, "FLUSHALL");
+
+    run_until(f->loop, is_whole, f, 2000 + REFRESH_MS + 500);
+    then_found(f, "u3", 1);
+}
+
+/* ---- Redis away and back ---- */
+
+static bool works(void *ctx)
+{
+    struct fixture *f = ctx;
+    return find(f, "u1") == ERR_OK;
+}
+
+/* [STORE-9] [STORE-10] Killed and empty when it is back: unavailable at once, then all is there again; who left and
+ * came meanwhile is respected. */
+static void test_killed_and_restarted_redis_is_filled_again(void **state)
+{
+    struct fixture *f = *state;
+    given_three_devices(f);
+    given_bound(f, 4, "u4");
+
+    redis_server_kill(server);
+    uint64_t before_ms = loop_now_ms(f->loop);
+    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(bind_to(f, 9, "u9"), ERR_UNAVAILABLE);
+    f->store->ops->unbind(f->store, 4);
+    assert_true(loop_now_ms(f->loop) - before_ms < 200);
+    run_for(f, 200);
+    redis_server_restart(server);
+    run_until(f->loop, works, f, 3000);
+
+    connect_other(f);
+    assert_true(is_whole(f));
+    then_found(f, "u1", 1);
+    then_found(f, "u4", 0);
+}
+
+/* The connection is cut while Redis keeps its data: what was unbound meanwhile is removed by the journal. */
+static void test_lost_link_is_reconciled(void **state)
+{
+    struct fixture *f = *state;
+    given_three_devices(f);
+    given_bound(f, 4, "u4");
+
+    /* SKIPME yes is the default: every connection but this one. */
+    run(f, "CLIENT KILL TYPE normal");
+    f->n_answers = 0;
+    f->store->ops->find(f->store, STR("u1"), on_found, f);
+    f->store->ops->bind(f->store, 5, STR("u5"), on_bound, f);
+    run_until_count(f->loop, &f->n_answers, 2);
+    assert_int_equal(f->err, ERR_UNAVAILABLE);
+    f->store->ops->unbind(f->store, 4);
+    run_until(f->loop, works, f, 3000);
+
+    assert_true(is_whole(f));
+}
+
+/* [STORE-9] [STORE-10] Redis hangs: answered when the time is over; when it goes on, so do we. */
+static void test_stopped_redis_is_unavailable_in_time_and_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    given_three_devices(f);
+
+    redis_server_pause(server);
+    uint64_t before_ms = loop_now_ms(f->loop);
+    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
+    assert_in_range(took_ms, TIMEOUT_MS - 100, TIMEOUT_MS + 300);
+    assert_int_equal(bind_to(f, 2, "u7"), ERR_UNAVAILABLE);
+    redis_server_resume(server);
+    run_until(f->loop, works, f, 3000);
+
+    then_found(f, "u2", 1);
+    assert_true(is_whole(f));
+}
+
+/* Who asks before the first connection is there waits a little, but not for long. */
+static void test_redis_away_at_start_is_unavailable_then_works(void **state)
+{
+    struct fixture *f = *state;
+    f->store->ops->destroy(f->store);
+    redis_server_kill(server);
+    f->store = make_store(f->loop);
+
+    uint64_t before_ms = loop_now_ms(f->loop);
+    assert_int_equal(bind_to(f, 1, "u1"), ERR_UNAVAILABLE);
+    assert_true(loop_now_ms(f->loop) - before_ms < TIMEOUT_MS);
+    redis_server_restart(server);
+    run_until(f->loop, works, f, 3000);
+    given_bound(f, 1, "u1");
+    connect_other(f);
+}
+
+static void test_hung_redis_at_start_is_unavailable_in_time(void **state)
+{
+    struct fixture *f = *state;
+    f->store->ops->destroy(f->store);
+    redis_server_pause(server);
+    f->store = make_store(f->loop);
+
+    uint64_t before_ms = loop_now_ms(f->loop);
+    enum err err = bind_to(f, 1, "u1");
+    uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
+    redis_server_resume(server);
+
+    assert_int_equal(err, ERR_UNAVAILABLE);
+    assert_true(took_ms < TIMEOUT_MS);
+    run_until(f->loop, works, f, 3000);
+}
+
+/* ---- predecessors, and the end ---- */
+
+static void plant_device(struct fixture *f, const char *node, const char *uid)
+{
+    number(ask(f, "SADD chat_map_uid_fd:%s %s.1", uid, node));
+    freeReplyObject(ask(f, "SET chat_map_fd_uid:%s.1 %s", node, uid));
+    number(ask(f, "HSET chat_node_fds:{%s} %s.1 %s", node, node, uid));
+}
+
+/* A server that comes back after kill -9 removes its predecessor's traces before anybody signs; those of
+ * nodes whose lease is over as well; those of others not. */
+static void test_start_takes_over_from_dead_nodes(void **state)
+{
+    struct fixture *f = *state;
+    const char *namesake = "node-0123456789abcdef";
+    const char *longer = "node-x-0123456789abcdef";
+    f->store->ops->destroy(f->store);
+    run(f, "FLUSHALL");
+    plant_node(f, namesake, 60000);
+    plant_node(f, dead_node, -1000);
+    plant_node(f, longer, 60000);
+    plant_device(f, namesake, "u1");
+    plant_device(f, dead_node, "u2");
+    plant_device(f, longer, "u3");
+    number(ask(f, "HSET chat_node_fds:{%s} %s.1 u3", namesake, longer)); /* not its own to remove */
+
+    f->store = make_store(f->loop);
+    then_found(f, "u1", 0);
+
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:u1 chat_map_uid_fd:u2")), 0);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_fd_uid:%s.1", namesake)), 0);
+    assert_int_equal(number(ask(f, "EXISTS chat_node_fds:{%s}", namesake)), 0);
+    assert_int_equal(number(ask(f, "EXISTS chat_node_fds:{%s}", dead_node)), 0);
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:u3")), 1);
+    assert_int_equal(number(ask(f, "ZCARD chat_nodes")), 2); /* 'longer' and ourselves */
+}
+
+static void on_closed(void *ctx)
+{
+    struct fixture *f = ctx;
+    f->n_closed++;
+}
+
+/* A clean stop leaves nothing, not even of a bind that was still in flight. */
+static void test_close_removes_all_traces(void **state)
+{
+    struct fixture *f = *state;
+    given_three_devices(f);
+
+    f->store->ops->bind(f->store, 9, STR("u9"), on_bound, f);
+    f->store->ops->close(f->store, on_closed, f);
+    run_until_count(f->loop, &f->n_closed, 1);
+
+    assert_int_equal(number(ask(f, "DBSIZE")), 0);
+    run_for(f, TIMEOUT_MS + 50);
+    assert_int_equal(f->n_closed, 1);
+}
+
+/* "Never takes longer than the store's time limit", whether Redis is away or hangs. */
+static void test_close_without_redis_is_soon_over(void **state)
+{
+    struct fixture *f = *state;
+    given_three_devices(f);
+
+    redis_server_pause(server);
+    uint64_t before_ms = loop_now_ms(f->loop);
+    f->store->ops->close(f->store, on_closed, f);
+    run_until_count(f->loop, &f->n_closed, 1);
+    uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
+    redis_server_resume(server);
+
+    assert_true(took_ms <= TIMEOUT_MS + 200);
+}
+
+/* ---- many ---- */
+
+/* More than one batch and more than one page of the journal. */
+static void test_many_devices_survive_a_flush_and_leave(void **state)
+{
+    struct fixture *f = *state;
+    enum {
+        N = 2345
+    };
+    char uid[32];
+    given_bound(f, 1, "u1");
+    int n = f->n_answers;
+    for (conn_id device = 2; device <= N; device++) {
+        snprintf(uid, sizeof uid, "u%u", (unsigned)device);
+        f->store->ops->bind(f->store, device, str_of(uid), on_bound, f);
+    }
+    run_until_count(f->loop, &f->n_answers, n + N - 1);
+    run(f, "FLUSHALL");
+    run(f, "CLIENT KILL TYPE normal");
+    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    run_until(f->loop, works, f, 3000);
+
+    assert_int_equal(number(ask(f, "DBSIZE")), 2 + 2 * N);
+    f->store->ops->close(f->store, on_closed, f);
+    run_until_count(f->loop, &f->n_closed, 1);
+    assert_int_equal(number(ask(f, "DBSIZE")), 0);
+}
+
+static void flush(void)
+{
+    connect_other(&fixture);
+    run(&fixture, "FLUSHALL");
+    redisFree(fixture.redis);
+    fixture.redis = NULL;
+}
+
+#define REDIS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static int run_redis_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        REDIS_TEST(test_bind_writes_the_keys_of_the_specification),
+        REDIS_TEST(test_unbind_leaves_only_the_lease),
+        REDIS_TEST(test_move_removes_the_old_trace),
+        REDIS_TEST(test_uid_is_binary_safe_in_keys),
+        REDIS_TEST(test_bind_removes_stale_fds_and_no_others),
+        REDIS_TEST(test_binds_in_flight_are_not_stale),
+        REDIS_TEST(test_find_does_not_believe_redis),
+        REDIS_TEST(test_wrong_type_is_unavailable_for_that_uid_only),
+        REDIS_TEST(test_oom_is_unavailable_and_passes),
+        REDIS_TEST(test_deleted_keys_come_back_within_the_refresh),
+        REDIS_TEST(test_flush_heals),
+        REDIS_TEST(test_killed_and_restarted_redis_is_filled_again),
+        REDIS_TEST(test_lost_link_is_reconciled),
+        REDIS_TEST(test_stopped_redis_is_unavailable_in_time_and_comes_back),
+        REDIS_TEST(test_redis_away_at_start_is_unavailable_then_works),
+        REDIS_TEST(test_hung_redis_at_start_is_unavailable_in_time),
+        REDIS_TEST(test_start_takes_over_from_dead_nodes),
+        REDIS_TEST(test_close_removes_all_traces),
+        REDIS_TEST(test_close_without_redis_is_soon_over),
+        REDIS_TEST(test_many_devices_survive_a_flush_and_leave),
+    };
+    return cmocka_run_group_tests_name("redis_store: SPEC 5", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    const struct store_maker maker = {
+        .name = "redis_store: contract",
+        .start = flush,
+        .make_loop = loop_create,
+        .make_store = make_store,
+        .run_until = run_until_count,
+    };
+    signal(SIGPIPE, SIG_IGN);
+    server = redis_server_start(NULL);
+    int n_failed = run_store_contract(&maker) + run_redis_tests();
+    redis_server_stop(server);
+    return n_failed;
+}
