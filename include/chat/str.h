@@ -14,6 +14,12 @@ struct str {
 /* A struct str of a string literal, its terminator left out. */
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
 
+/* The same as an initializer of a static table, where C wants constants. */
+#define STR_INIT(literal)              \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
+
 /* Byte for byte, as [UID-4] compares uids. */
 static inline bool str_eq(struct str a, struct str b)
 {
