@@ -20,7 +20,9 @@ struct id_table {
     size_t count;
 };
 
-enum { BITS_MIN = 4 };
+enum {
+    BITS_MIN = 4
+};
 
 static size_t mask_of(const struct id_table *table)
 {

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 enum {
-    LINE_SIZE_MAX = 4096,  /* a longer line is cut, and says so */
-    VALUE_SIZE_MAX = 200,  /* of a value, before it is escaped */
-    N_VALUES = 4,          /* log_value() results that live at once */
-    ESCAPE_SIZE_MAX = 4    /* \xNN */
+    LINE_SIZE_MAX = 4096, /* a longer line is cut, and says so */
+    VALUE_SIZE_MAX = 200, /* of a value, before it is escaped */
+    N_VALUES = 4,         /* log_value() results that live at once */
+    ESCAPE_SIZE_MAX = 4   /* \xNN */
 };
 
 /* What stands in place of what was cut off. */

@@ -1,1 +1,95 @@
-extern int chat_not_written_yet;
+#include "chat/request.h"
+
+#include <assert.h>
+
+#include "chat/parser.h"
+
+enum {
+    REPLY_HEAD_SIZE_MAX = 80,
+
+    /* The longest way to write a cid: each of its bytes as an escape such as \u0041. */
+    ESCAPED_SIZE_MAX = 6,
+    CID_TEXT_SIZE_MAX = CID_SIZE_MAX * ESCAPED_SIZE_MAX + 2
+};
+
+/* Each reply without its cid and the last '}'; REPLY_SIGNED also without its token and what closes it. */
+static const char reply_heads[N_REPLY_KINDS][REPLY_HEAD_SIZE_MAX + 1] = {
+    [REPLY_SIGNED] = "{\"status\":1,\"msg\":\"注册成功\",\"token\":\"",
+    [REPLY_SENT] = "{\"status\":1,\"msg\":\"sended\"",
+    [REPLY_NOT_SIGNED] = "{\"status\":0,\"msg\":\"发送失败,未登入\",\"code\":\"not_signed\"",
+    [REPLY_INVALID_CID] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_cid\"",
+    [REPLY_INVALID_UID] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_uid\"",
+    [REPLY_INVALID_TO] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_to\"",
+    [REPLY_MISSING_BODY] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"missing_body\"",
+    [REPLY_UNAVAILABLE] = "{\"status\":0,\"msg\":\"服务不可用\",\"code\":\"unavailable\"",
+    [REPLY_ILLEGAL] = "{\"status\":0,\"msg\":\"非法请求\",\"disconnect\":1,\"code\":\"illegal\"",
+};
+
+#define CID_HEAD ",\"cid\":"
+#define DELIVERY_HEAD "{\"body\":"
+#define DELIVERY_FROM ",\"from\":\""
+#define DELIVERY_END "\"}"
+
+static_assert(REPLY_HEAD_SIZE_MAX + TOKEN_SIZE + sizeof "\"" + sizeof CID_HEAD + CID_TEXT_SIZE_MAX +
+                      sizeof "}" <=
+                  REPLY_SIZE_MAX,
+              "the longest reply fits");
+
+/* Append 's' at 'p'; return the place behind it. */
+static char *put(char *p, struct str s)
+{
+    memcpy(p, s.ptr, s.len);
+    return p + s.len;
+}
+
+size_t reply_write(const struct reply *reply, char *out)
+{
+    char *p = put(out, str_of(reply_heads[reply->kind]));
+    if (reply->kind == REPLY_SIGNED) {
+        assert(reply->token.len == TOKEN_SIZE);
+        p = put(p, reply->token);
+        p = put(p, STR("\""));
+    }
+    if (reply->cid.len > 0) {
+        assert(reply->kind != REPLY_ILLEGAL && reply->cid.len <= CID_TEXT_SIZE_MAX);
+        p = put(p, STR(CID_HEAD));
+        p = put(p, reply->cid);
+    }
+    p = put(p, STR("}"));
+    return (size_t)(p - out);
+}
+
+/* Append 's' as it stands between the quotes of a JSON string; return the place behind it. */
+static char *put_escaped(char *p, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c == '"' || c == '\\') {
+            *p++ = '\\';
+            *p++ = c;
+        } else if ((unsigned char)c < 0x20) {
+            p = put(p, STR("\\u00"));
+            *p++ = "0123456789abcdef"[c >> 4];
+            *p++ = "0123456789abcdef"[c & 0xF];
+        } else {
+            *p++ = c;
+        }
+    }
+    return p;
+}
+
+size_t delivery_size_max(const struct delivery *delivery)
+{
+    return sizeof DELIVERY_HEAD DELIVERY_FROM DELIVERY_END + delivery->body.len +
+           delivery->from.len * ESCAPED_SIZE_MAX;
+}
+
+size_t delivery_write(const struct delivery *delivery, char *out)
+{
+    char *p = put(out, STR(DELIVERY_HEAD));
+    p = put(p, delivery->body);
+    p = put(p, STR(DELIVERY_FROM));
+    p = put_escaped(p, delivery->from);
+    p = put(p, STR(DELIVERY_END));
+    return (size_t)(p - out);
+}
