@@ -2,7 +2,10 @@
  *
  * Resolves, connects, logs in and selects the database, with a time limit; after a loss tries again, at first
  * soon, then about once a second. Commands that are asked in one turn of the loop leave in one write, and
- * replies come in the order of the commands. What the commands mean is none of its business. */
+ * replies come in the order of the commands. What the commands mean is none of its business.
+ *
+ * The server is trusted to be a Redis: hiredis 0.14 aborts the process if it gets more replies than it sent
+ * commands, and believes whatever length an array announces. */
 #ifndef CHAT_REDIS_LINK_H
 #define CHAT_REDIS_LINK_H
 
