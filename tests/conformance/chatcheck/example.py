@@ -1,4 +1,4 @@
-"""SPEC.md's examples: the ```conversation blocks, whose notation its section 1.4 describes, as steps that can be run.
+"""SPEC.md's examples, the ```conversation blocks, as steps that can be run. Its section 1.4 has the notation:
 
 A> {"type":"sign","uid":"1001"}         A sends
 A< {"status":1,…,"token":"<token>"}     A receives
@@ -86,7 +86,7 @@ def read_examples(spec: Path) -> list[Example]:
 
 
 def with_fresh_names(text: str) -> str:
-    """The block with uids and stale fds that nobody else uses; a decimal uid stays one, for it may stand as a number."""
+    """The block with uids and stale fds that nobody else uses; a decimal uid may stand as a number."""
     names = {name: str(2**52 + secrets.randbits(52)) for name in _NAMES.findall(text) if name.isdigit()}
     names |= {name: f"{name}-{secrets.token_hex(4)}" for name in _STALE.findall(text)}
     for name, other in names.items():

@@ -28,8 +28,10 @@ def deadline(seconds: float = AT_ONCE_SECONDS) -> float:
     return time.monotonic() + scaled(seconds)
 
 
-def eventually(condition: Callable[[], object], within: float = 1.0) -> bool:
+def eventually(condition: Callable[[], object], within: float = 1.0, every: float = _POLL_SECONDS) -> bool:
     """Poll until the condition is true; False if it is not within the (scaled) time.
+
+    `every` is the pause between two looks, in seconds: longer if looking is itself a request.
 
     For what a black box can only see by looking, such as keys in Redis: `assert eventually(lambda: …)`.
     """
@@ -39,4 +41,4 @@ def eventually(condition: Callable[[], object], within: float = 1.0) -> bool:
             return True
         if time.monotonic() >= until:
             return bool(condition())
-        time.sleep(_POLL_SECONDS)
+        time.sleep(every)

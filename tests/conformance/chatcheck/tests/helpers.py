@@ -1,0 +1,74 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from chatcheck.client import Client
+from chatcheck.conversation import Conversation
+from chatcheck.raw_client import TEXT, RawClient, build_frame
+from chatcheck.target import Server
+
+
+def fresh() -> str:
+    """A string that nobody else uses: for bodies and cids."""
+    return secrets.token_hex(8)
+
+
+def fresh_number() -> int:
+    """A uid that is a number and that nobody else uses."""
+    return 2**52 + secrets.randbits(52)
+
+
+def send_in_one_write(raw: RawClient, texts: Iterable[str], *frames: bytes) -> None:
+    """Send text messages, and then these frames, as one write to the socket."""
+    shown = list(texts)
+    data = b"".join([*(build_frame(TEXT, text.encode()) for text in shown), *frames])
+    raw.send_raw(data, f"in one write: {' '.join(shown)} and {len(frames)} more frames")
+
+
+def fence_devices(*devices: Conversation) -> None:
+    """Prove that nothing has arrived at any of the devices, which have to be all that their uid has."""
+    first, body = devices[0], fresh()
+    first.send(type="msg", to=first.uid, body=body)
+    for device in devices:
+        device.expect_delivery(body, first.uid)
+    first.expect_reply(1)
+
+
+def deliver_to_all(sender: Conversation, uid: str, *devices: Conversation, body: object = None) -> None:
+    """Send to 'uid' and see the message come next at each of the devices, which have to be all it has."""
+    body = fresh() if body is None else body
+    sender.msg(uid, body)
+    for device in devices:
+        device.expect_delivery(body, sender.uid)
+
+
+def set_key(uid: str) -> bytes:
+    """The key of the set of a uid's fds."""
+    return b"chat_map_uid_fd:" + uid.encode()
+
+
+def uid_key(fd: bytes) -> bytes:
+    """The key of the uid of a connection."""
+    return b"chat_map_fd_uid:" + fd
+
+
+def fds_of(server: Server, uid: str) -> set[bytes]:
+    """The fds that Redis has for a uid now."""
+    return {bytes(fd) for fd in server.redis.smembers(set_key(uid)) if isinstance(fd, bytes)}
+
+
+def fd_of(server: Server, uid: str, *known: bytes) -> bytes:
+    """The fd of the newest device of 'uid', when 'known' are those of the others."""
+    fds = fds_of(server, uid) - set(known)
+    assert len(fds) == 1, f"expected one new fd of {uid}: {fds}"
+    return fds.pop()
+
+
+def signed_with_fd(server: Server, uid: str) -> tuple[Client, bytes]:
+    """A new device of 'uid', and its fd."""
+    known = fds_of(server, uid)
+    client = server.signed(uid)
+    return client, fd_of(server, uid, *known)

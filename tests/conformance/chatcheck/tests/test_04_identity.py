@@ -1,0 +1,244 @@
+"""SPEC 4.6: identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chatcheck.raw_client import RawClient
+from chatcheck.target import Server
+from chatcheck.tests.helpers import (
+    deliver_to_all,
+    fd_of,
+    fds_of,
+    fence_devices,
+    fresh,
+    set_key,
+    signed_with_fd,
+    uid_key,
+)
+from chatcheck.timing import eventually
+
+
+@pytest.mark.spec("ID-1")
+def test_a_new_connection_is_not_signed_as_the_one_that_closed(server: Server) -> None:
+    """ID-1: "Identity belongs to the connection: a new connection MUST NOT be signed before its own sign is
+    answered, whatever a crash, a restart or another program has left in a store."
+
+    Numbers of sockets are used again at once: as many new connections as there were devices would inherit
+    them.
+    """
+    bob, uid = server.signed(), server.uid()
+    devices = [server.signed(uid) for _ in range(10)]
+    deliver_to_all(bob, uid, *devices)
+    for device in devices:
+        device.close()
+    strangers = [server.connect() for _ in range(10)]
+    for stranger in strangers:
+        bob.msg(uid, fresh())
+        stranger.send(type="msg", to=bob.uid, body=fresh())
+        stranger.expect_reply(0, "not_signed")
+        stranger.fence()
+    bob.fence()
+    strangers[0].sign(uid)
+    deliver_to_all(bob, uid, strangers[0])
+    strangers[1].fence()
+
+
+@pytest.mark.spec("ID-1")
+@pytest.mark.needs("start")
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_new_connection_is_not_signed_after_a_restart(server: Server, how: str) -> None:
+    """ID-1: "Identity belongs to the connection: a new connection MUST NOT be signed before its own sign is
+    answered, whatever a crash, a restart or another program has left in a store."
+
+    The server is killed or stopped with devices open; if it has a store, that keeps their traces after a
+    kill.
+    """
+    uid = server.uid()
+    devices = [server.signed(uid) for _ in range(10)]
+    fence_devices(*devices)
+    if how == "killed":
+        server.kill()
+    else:
+        server.stop()
+    server.start()
+
+    bob = server.signed()
+    strangers = [server.connect() for _ in range(15)]
+    for stranger in strangers:
+        bob.msg(uid, fresh())
+        stranger.send(type="msg", to=bob.uid, body=fresh())
+        stranger.expect_reply(0, "not_signed")
+        stranger.fence()
+    bob.fence()
+    strangers[0].sign(uid)
+    deliver_to_all(bob, uid, strangers[0])
+    strangers[1].fence()
+
+
+@pytest.mark.spec("ID-1")
+@pytest.mark.needs("redis")
+def test_what_another_program_left_in_the_store_signs_nobody(server: Server) -> None:
+    """ID-1: "Identity belongs to the connection: a new connection MUST NOT be signed before its own sign is
+    answered, whatever a crash, a restart or another program has left in a store."
+
+    Redis says of every fd that is a small number, and of the fds of connections that have closed, that they
+    are the
+    victim's.
+    """
+    bob, victim = server.signed(), server.uid()
+    used = []
+    for _ in range(3):
+        client, fd = signed_with_fd(server, server.uid())
+        used.append(fd)
+        client.close()
+        assert is_gone(server, fd)
+    planted = [*used, *(str(number).encode() for number in range(64))]
+    taken = [fd for fd in planted if server.redis.set(uid_key(fd), victim, ex=60, nx=True)]
+    try:
+        server.redis.sadd(set_key(victim), *taken)
+        strangers = [server.connect() for _ in range(10)]
+        for stranger in strangers:
+            bob.msg(victim, fresh())
+            stranger.send(type="msg", to=bob.uid, body=fresh())
+            stranger.expect_reply(0, "not_signed")
+            stranger.fence()
+        bob.fence()
+        rightful = server.signed(victim)
+        deliver_to_all(bob, victim, rightful)
+        for stranger in strangers:
+            stranger.fence()
+    finally:
+        server.redis.delete(set_key(victim), *(uid_key(fd) for fd in taken))
+
+
+def is_gone(server: Server, fd: bytes) -> bool:
+    """Has the fd's own key vanished, as it has to within a second of the close?"""
+    return eventually(lambda: not server.redis.exists(uid_key(fd)), within=1.0)
+
+
+@pytest.mark.spec("ID-2")
+def test_a_connection_stays_signed_whatever_it_asks(server: Server) -> None:
+    """ID-2: "A signed connection MUST stay signed for as long as it is open, whatever becomes of the traces
+    it has in a store."
+    """
+    alice, bob = server.signed(), server.signed()
+    for _ in range(3):
+        alice.send(type="sign", uid="")
+        alice.expect_reply(0, "invalid_uid")
+        alice.send(type="msg", to="", body=1)
+        alice.expect_reply(0, "invalid_to")
+        other = server.signed(alice.uid)
+        other.send(type="hello")
+        other.expect_reply(0, "illegal")
+        other.expect_closed(1008)
+        alice.ping(b"still here")
+        deliver_to_all(alice, bob.uid, bob)
+        deliver_to_all(bob, alice.uid, alice)
+    alice.fence()
+
+
+@pytest.mark.spec("ID-2")
+@pytest.mark.needs("redis")
+def test_a_connection_stays_signed_when_its_traces_are_gone(server: Server) -> None:
+    """ID-2: "A signed connection MUST stay signed for as long as it is open, whatever becomes of the traces
+    it has in a store."
+    """
+    bob, uid = server.signed(), server.uid()
+    alice, fd = signed_with_fd(server, uid)
+    index, own = set_key(uid), uid_key(fd)
+    meddling: list[Callable[[], object]] = [
+        lambda: server.redis.delete(own),
+        lambda: server.redis.delete(index),
+        lambda: server.redis.delete(index, own),
+        lambda: server.redis.pexpire(own, 1),
+        lambda: server.redis.srem(index, fd),
+        lambda: server.redis.set(own, ""),
+    ]
+    for meddle in meddling:
+        meddle()
+        deliver_to_all(alice, bob.uid, bob)
+        deliver_to_all(bob, uid, alice)
+        alice.fence()
+
+
+def close_handshake(raw: RawClient) -> None:
+    raw.send_close(1000)
+    raw.expect_closed(1000)
+
+
+def reset_within_a_frame(raw: RawClient) -> None:
+    raw.send_raw(b"\x81\xfe\x01", "the beginning of a frame")
+    raw.abort()
+
+
+ENDS: dict[str, Callable[[RawClient], None]] = {
+    "close_handshake": close_handshake,
+    "close_frame_only": lambda raw: raw.send_close(1000),
+    "fin": RawClient.half_close,
+    "rst": RawClient.abort,
+    "rst_within_a_frame": reset_within_a_frame,
+}
+
+
+@pytest.mark.spec("ID-3")
+@pytest.mark.parametrize("how", ENDS)
+def test_a_device_that_ended_is_no_device_any_more(server: Server, how: str) -> None:
+    """ID-3: "After a device closes, by the closing handshake or because TCP broke, its traces MUST be gone
+    within a second: nothing names it any more."
+
+    What can be seen without a store: the devices that are left get everything once, a new connection nothing.
+    """
+    bob, uid = server.signed(), server.uid()
+    stays = server.signed(uid)
+    raw = server.raw()
+    raw.sign(uid)
+    deliver_to_all(bob, uid, stays, raw)
+    ENDS[how](raw)
+    stranger = server.connect()
+    for _ in range(5):
+        deliver_to_all(bob, uid, stays)
+        stranger.fence()
+    stays.fence()
+    bob.fence()
+
+
+@pytest.mark.spec("ID-3")
+@pytest.mark.needs("redis")
+@pytest.mark.parametrize("how", ENDS)
+def test_the_traces_of_a_device_that_ended_are_gone_within_a_second(server: Server, how: str) -> None:
+    """ID-3: "After a device closes, by the closing handshake or because TCP broke, its traces MUST be gone
+    within a second: nothing names it any more."
+    """
+    uid = server.uid()
+    stays, stays_fd = signed_with_fd(server, uid)
+    raw = server.raw()
+    raw.sign(uid)
+    fd = fd_of(server, uid, stays_fd)
+    assert server.redis.get(uid_key(fd)) == uid.encode()
+
+    ENDS[how](raw)
+
+    assert eventually(lambda: fds_of(server, uid) == {stays_fd}, within=1.0)
+    assert is_gone(server, fd)
+    assert server.redis.get(uid_key(stays_fd)) == uid.encode()
+    stays.close()
+    assert eventually(lambda: not server.redis.exists(set_key(uid), uid_key(stays_fd)), within=1.0)
+
+
+@pytest.mark.spec("ID-3")
+@pytest.mark.needs("redis")
+def test_the_traces_of_a_device_that_has_moved_are_gone_from_both_uids(server: Server) -> None:
+    """ID-3: "After a device closes, by the closing handshake or because TCP broke, its traces MUST be gone
+    within a second: nothing names it any more."
+    """
+    old, new = server.uid(), server.uid()
+    raw = server.raw()
+    raw.sign(old)
+    raw.sign(new)
+    fd = fd_of(server, new)
+    raw.abort()
+    keys = (set_key(old), set_key(new), uid_key(fd))
+    assert eventually(lambda: not server.redis.exists(*keys), within=1.0)

@@ -1,0 +1,233 @@
+"""SPEC 4.4: order."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from chatcheck.conversation import dump
+from chatcheck.raw_client import CLOSE, build_frame
+from chatcheck.target import Server
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
+
+NORMAL_CLOSURE = (1000).to_bytes(2, "big")
+
+
+@pytest.mark.spec("ORDER-1")
+def test_requests_sent_at_once_take_effect_and_are_answered_in_order(server: Server) -> None:
+    """ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
+    sent, also when many are sent without waiting for replies."
+
+    In one go: a msg before the sign, then sign as A, msg, sign as B, msg, and so on. Each message has the
+    sender that its connection was at that point, and the replies tell signs, msgs and refusals apart.
+    """
+    client, bob = server.connect(), server.signed()
+    client.send(type="msg", to=bob.uid, body="too early")
+    signs = [(server.uid(), fresh()) for _ in range(20)]
+    for uid, body in signs:
+        client.send(type="sign", uid=uid)
+        client.send(type="msg", to=bob.uid, body=body)
+
+    client.expect_reply(0, "not_signed")
+    for uid, body in signs:
+        assert "token" in client.expect_reply(1)
+        assert "token" not in client.expect_reply(1)
+        bob.expect_delivery(body, uid)
+    client.uid = signs[-1][0]
+    client.fence()
+    bob.fence()
+
+
+@pytest.mark.spec("ORDER-1")
+def test_200_requests_of_all_kinds_are_answered_in_order(server: Server) -> None:
+    """ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
+    sent, also when many are sent without waiting for replies."
+    """
+    client, bob = server.signed(), server.signed()
+    homes = [client.uid, server.uid(), server.uid()]
+    expected: list[tuple[str, int, str | None]] = []
+    delivered: list[tuple[str, str]] = []
+    now = client.uid
+    texts = []
+    for number in range(200):
+        cid = fresh()
+        kind = random.choice(["msg", "msg", "nobody", "sign", "invalid_to", "missing_body", "invalid_uid"])
+        members: dict[str, object] = {"type": "msg", "to": bob.uid, "body": number, "cid": cid}
+        if kind == "msg":
+            delivered.append((now, str(number)))
+        elif kind == "nobody":
+            members["to"] = server.uid()
+        elif kind == "sign":
+            now = random.choice(homes)
+            members = {"type": "sign", "uid": now, "cid": cid}
+        elif kind == "invalid_to":
+            del members["to"]
+        elif kind == "missing_body":
+            del members["body"]
+        else:
+            members = {"type": "sign", "uid": "", "cid": cid}
+        code = kind if "_" in kind else None
+        expected.append((cid, 0 if code else 1, code))
+        texts.append(dump(members))
+    for text in texts:
+        client.send_text(text)
+
+    for cid, status, code in expected:
+        client.expect_reply(status, code, cid=cid)
+    for sender, number_text in delivered:
+        bob.expect_delivery(int(number_text), sender)
+    client.uid = now
+    client.fence()
+    bob.fence()
+
+
+@pytest.mark.spec("ORDER-1")
+def test_a_reply_does_not_overtake_one_that_takes_longer(server: Server) -> None:
+    """ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
+    sent, also when many are sent without waiting for replies."
+
+    Requests that need the store (sign, msg) stand before ones that are refused without it.
+    """
+    client = server.signed()
+    several = [server.signed() for _ in range(3)]
+    big = fresh() * 1000
+    for _ in range(10):
+        client.send(type="msg", to=several[0].uid, body=big)
+        client.send(type="msg", to=several[0].uid)
+        client.send(type="sign", uid=client.uid)
+        client.send(type="msg", body=1)
+    for _ in range(10):
+        client.expect_reply(1)
+        client.expect_reply(0, "missing_body")
+        assert "token" in client.expect_reply(1)
+        client.expect_reply(0, "invalid_to")
+        several[0].expect_delivery(big, client.uid)
+    client.fence()
+    for other in several:
+        other.fence()
+
+
+@pytest.mark.spec("ORDER-2")
+def test_messages_arrive_at_each_device_in_the_order_sent(server: Server) -> None:
+    """ORDER-2: "What one connection sends to one uid MUST arrive at each of its devices in the order in which
+    it was sent."
+
+    One connection sends, without waiting, big and small messages in turn to three uids with two devices each.
+    """
+    alice = server.signed()
+    uids = [server.uid() for _ in range(3)]
+    devices = {uid: [server.signed(uid), server.signed(uid)] for uid in uids}
+    sent: dict[str, list[list[object]]] = {uid: [] for uid in uids}
+    for number in range(150):
+        uid = random.choice(uids)
+        body = [number, "x" * random.choice([0, 10, 130, 1100, 5000])]
+        sent[uid].append(body)
+        alice.send(type="msg", to=uid, body=body)
+    for _ in range(150):
+        alice.expect_reply(1)
+    for uid in uids:
+        for body in sent[uid]:
+            for device in devices[uid]:
+                device.expect_delivery(body, alice.uid)
+        fence_devices(*devices[uid])
+
+
+@pytest.mark.spec("ORDER-2")
+def test_order_survives_the_senders_moving_to_another_uid(server: Server) -> None:
+    """ORDER-2: "What one connection sends to one uid MUST arrive at each of its devices in the order in which
+    it was sent."
+    """
+    alice, bob = server.signed(), server.signed()
+    moves = [server.uid() for _ in range(20)]
+    for number, uid in enumerate(moves):
+        alice.send(type="msg", to=bob.uid, body=[number, "before"])
+        alice.send(type="sign", uid=uid)
+        alice.send(type="msg", to=bob.uid, body=[number, "after"])
+    was = alice.uid
+    for number, uid in enumerate(moves):
+        bob.expect_delivery([number, "before"], was)
+        bob.expect_delivery([number, "after"], uid)
+        was = uid
+    for _ in range(60):
+        alice.expect_reply(1)
+    alice.uid = moves[-1]
+    alice.fence()
+    bob.fence()
+
+
+@pytest.mark.spec("ORDER-3")
+def test_to_oneself_the_delivery_comes_before_the_reply(server: Server) -> None:
+    """ORDER-3: "A connection that sends to its own uid MUST get the delivery before the reply." """
+    alice = server.signed()
+    for _ in range(10):
+        body = fresh()
+        alice.send(type="msg", to=alice.uid, body=body)
+        alice.expect_delivery(body, alice.uid)
+        alice.expect_reply(1)
+    alice.fence()
+
+
+@pytest.mark.spec("ORDER-3")
+def test_to_oneself_each_delivery_comes_before_its_reply_when_many_are_sent(server: Server) -> None:
+    """ORDER-3: "A connection that sends to its own uid MUST get the delivery before the reply." """
+    alice = server.signed()
+    others = [server.signed(alice.uid) for _ in range(2)]
+    for number in range(50):
+        alice.send(type="msg", to=alice.uid, body=number, cid=f"n{number}")
+    delivered = replied = 0
+    while replied < 50:
+        message = alice.recv()
+        if "from" in message:
+            assert (message["body"], message["from"]) == (delivered, alice.uid)
+            delivered += 1
+            continue
+        assert message["status"] == 1
+        assert message.get("cid") == f"n{replied}"
+        assert delivered > replied, "the reply came before the delivery"
+        replied += 1
+    assert delivered == 50
+    for other in others:
+        for number in range(50):
+            other.expect_delivery(number, alice.uid)
+    fence_devices(alice, *others)
+
+
+@pytest.mark.spec("ORDER-4")
+@pytest.mark.parametrize("signs", [False, True], ids=["signed_before", "sign_in_the_same_breath"])
+def test_requests_right_before_a_close_frame_take_effect(server: Server, signs: bool) -> None:
+    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect, although nobody
+    waits for the replies."
+
+    Requests and close frame are one write to the socket, and nobody reads the replies.
+    """
+    bob = server.signed()
+    for count in (1, 2, 30):
+        raw, uid = server.raw(), server.uid()
+        texts = [dump({"type": "msg", "to": bob.uid, "body": [uid, n]}) for n in range(count)]
+        if signs:
+            texts.insert(0, dump({"type": "sign", "uid": uid}))
+        else:
+            raw.sign(uid)
+        send_in_one_write(raw, texts, build_frame(CLOSE, NORMAL_CLOSURE))
+        for n in range(count):
+            bob.expect_delivery([uid, n], uid)
+        deliver_to_all(server.signed(), bob.uid, bob)
+    bob.fence()
+
+
+@pytest.mark.spec("ORDER-4")
+def test_requests_before_a_close_take_effect_when_the_client_library_closes(server: Server) -> None:
+    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect, although nobody
+    waits for the replies."
+    """
+    bob = server.signed()
+    for _ in range(5):
+        alice = server.signed()
+        bodies = [fresh() for _ in range(10)]
+        for body in bodies:
+            alice.send(type="msg", to=bob.uid, body=body)
+        alice.close()
+        for body in bodies:
+            bob.expect_delivery(body, alice.uid)
+    bob.fence()

@@ -1,0 +1,247 @@
+"""SPEC 4.2: sign."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+
+import pytest
+
+from chatcheck.target import Server
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
+
+INVALID_UIDS = {
+    "empty": "",
+    "long": "x" * 129,
+    "control": "10\u000001",
+    "delete": "1001\u007f",
+    "null": None,
+    "true": True,
+    "false": False,
+    "fraction": 1001.5,
+    "too_big": 2**53,
+    "array": ["1001"],
+    "object": {"uid": "1001"},
+}
+
+
+@pytest.mark.spec("SIGN-1")
+def test_a_valid_uid_is_signed_and_gets_a_token(server: Server) -> None:
+    """SIGN-1: "A sign with a valid uid MUST be answered with status 1 and a `token`." """
+    client, uid = server.connect(), server.uid()
+    client.send(type="sign", uid=uid)
+    reply = client.expect_reply(1)
+    assert isinstance(reply.get("token"), str)
+    client.uid = uid
+    client.fence()
+
+
+@pytest.mark.spec("SIGN-2")
+def test_a_token_is_32_lower_case_hexadecimal_digits(server: Server) -> None:
+    """SIGN-2: "A token MUST be 32 lower-case hexadecimal digits." """
+    client = server.connect()
+    for _ in range(20):
+        client.send(type="sign", uid=server.uid())
+        token = client.expect_reply(1)["token"]
+        assert re.fullmatch("[0-9a-f]{32}", token), token
+
+
+@pytest.mark.spec("SIGN-3")
+def test_every_sign_gets_a_new_token_that_nobody_can_foresee(server: Server) -> None:
+    """SIGN-3: "A token MUST come from a secure random source, a new one for each sign."
+
+    200 signs on two connections at once, some as the same uid, all within the same second or two: no token
+    comes twice, none is the hash of a clock, and next to no digit is predictable. (Two fixed digits are
+    allowed for, as in a UUID of version 4.)
+    """
+    alice, bob, same = server.connect(), server.connect(), server.uid()
+    begin = int(time.time())
+    for number in range(100):
+        uid = same if number % 2 else server.uid()
+        alice.send(type="sign", uid=uid)
+        bob.send(type="sign", uid=uid)
+    tokens = [client.expect_reply(1)["token"] for _ in range(100) for client in (alice, bob)]
+    end = int(time.time())
+
+    assert len(set(tokens)) == len(tokens), "a token came twice"
+    clock = {hashlib.md5(str(second).encode()).hexdigest() for second in range(begin - 5, end + 6)}
+    assert not clock & set(tokens), "a token is the MD5 of the clock"
+    vivid = sum(len({token[place] for token in tokens}) >= 8 for place in range(32))
+    assert vivid >= 30, f"only {vivid} of the 32 digits vary as random ones do"
+
+
+@pytest.mark.spec("SIGN-3")
+@pytest.mark.needs("start")
+def test_tokens_do_not_come_again_after_a_restart(server: Server) -> None:
+    """SIGN-3: "A token MUST come from a secure random source, a new one for each sign." """
+    before = {server.connect().sign(server.uid())["token"] for _ in range(10)}
+    server.restart()
+    after = {server.connect().sign(server.uid())["token"] for _ in range(10)}
+    assert len(before) == len(after) == 10
+    assert not before & after
+
+
+@pytest.mark.spec("SIGN-4")
+def test_from_the_reply_on_messages_reach_the_device(server: Server) -> None:
+    """SIGN-4: "From the reply on, every message to the uid MUST reach this device."
+
+    The message leaves the moment the reply is there, again and again, and from a connection that has
+    sent to the uid before, when nobody was signed as it.
+    """
+    bob = server.signed()
+    for _ in range(10):
+        uid, body = server.uid(), fresh()
+        bob.msg(uid, fresh())
+        alice = server.connect()
+        alice.sign(uid)
+        bob.send(type="msg", to=uid, body=body)
+        alice.expect_delivery(body, bob.uid)
+        bob.expect_reply(1)
+        alice.fence()
+
+
+@pytest.mark.spec("SIGN-4")
+def test_what_is_sent_right_behind_a_sign_reaches_the_device(server: Server) -> None:
+    """SIGN-4: "From the reply on, every message to the uid MUST reach this device." """
+    client, uid, body = server.connect(), server.uid(), fresh()
+    client.send(type="sign", uid=uid)
+    client.send(type="msg", to=uid, body=body)
+    client.expect_reply(1)
+    client.expect_delivery(body, uid)
+    client.expect_reply(1)
+
+
+@pytest.mark.spec("SIGN-5")
+def test_signing_again_as_the_same_uid_keeps_one_copy(server: Server) -> None:
+    """SIGN-5: "After another sign with the same uid, the device MUST still receive one
+    copy of each message."
+    """
+    alice, bob = server.signed(), server.signed()
+    alices_other = server.signed(alice.uid)
+    for _ in range(3):
+        alice.sign(alice.uid)
+    deliver_to_all(bob, alice.uid, alice, alices_other)
+    fence_devices(alice, alices_other)
+
+
+@pytest.mark.spec("SIGN-6")
+def test_a_device_that_moves_gets_and_sends_as_the_new_uid_only(server: Server) -> None:
+    """SIGN-6: "After a sign with another uid the device MUST be one of the new uid only: from the reply on it
+    gets nothing that is sent to the old one, and sends as the new one."
+    """
+    mover, bob = server.signed(), server.signed()
+    old, new = mover.uid, server.uid()
+    stays = server.signed(old)
+    deliver_to_all(bob, old, mover, stays)
+
+    mover.sign(new)
+
+    deliver_to_all(bob, old, stays)
+    deliver_to_all(bob, new, mover)
+    body = fresh()
+    mover.msg(bob.uid, body)
+    bob.expect_delivery(body, new)
+    mover.fence()
+    stays.fence()
+
+
+@pytest.mark.spec("SIGN-6")
+@pytest.mark.parametrize("lengthen", ["1", " ", ":", "\u0301"], ids=["digit", "space", "colon", "accent"])
+def test_a_device_moves_between_uids_of_which_one_begins_with_the_other(
+    server: Server, lengthen: str
+) -> None:
+    """SIGN-6: "After a sign with another uid the device MUST be one of the new uid only: from the reply on it
+    gets nothing that is sent to the old one, and sends as the new one."
+    """
+    bob, short = server.signed(), server.uid()
+    for old, new in ((short, short + lengthen), (short + lengthen, short)):
+        mover = server.signed(old)
+        mover.sign(new)
+        bob.msg(old, fresh())
+        deliver_to_all(bob, new, mover)
+        mover.fence()
+        mover.close()
+
+
+@pytest.mark.spec("SIGN-6")
+def test_a_device_that_moves_there_and_back_is_there_once(server: Server) -> None:
+    """SIGN-6: "After a sign with another uid the device MUST be one of the new uid only: from the reply on it
+    gets nothing that is sent to the old one, and sends as the new one."
+    """
+    mover, bob = server.signed(), server.signed()
+    home, away = mover.uid, server.uid()
+    for _ in range(3):
+        mover.sign(away)
+        mover.sign(home)
+    bob.msg(away, fresh())
+    deliver_to_all(bob, home, mover)
+    mover.fence()
+
+
+@pytest.mark.spec("SIGN-7")
+@pytest.mark.parametrize("signed", [False, True], ids=["not_signed", "signed"])
+def test_a_sign_that_fails_leaves_the_connection_as_it_was(server: Server, signed: bool) -> None:
+    """SIGN-7: "A sign that is answered with status 0 MUST leave the connection as it was: not signed, or
+    signed as before."
+    """
+    client = server.signed() if signed else server.connect()
+    bob, wanted = server.signed(), server.uid()
+    failures: list[tuple[dict[str, object], str]] = [
+        ({}, "invalid_uid"),
+        ({"uid": ""}, "invalid_uid"),
+        ({"uid": [wanted]}, "invalid_uid"),
+        ({"uid": wanted, "cid": 7}, "invalid_cid"),
+        ({"uid": wanted, "cid": ""}, "invalid_cid"),
+    ]
+    for members, code in failures:
+        client.send(type="sign", **members)
+        client.expect_reply(0, code)
+        bob.msg(wanted, fresh())
+        if signed:
+            deliver_to_all(bob, client.uid, client)
+        client.fence()
+    client.sign(wanted)
+    deliver_to_all(bob, wanted, client)
+    client.fence()
+
+
+@pytest.mark.spec("SIGN-8")
+@pytest.mark.parametrize("invalid", INVALID_UIDS)
+def test_an_invalid_uid_is_refused(server: Server, invalid: str) -> None:
+    """SIGN-8: "A sign whose uid is missing or invalid MUST be answered as `invalid_uid`." """
+    client = server.connect()
+    client.send(type="sign", uid=INVALID_UIDS[invalid])
+    assert "token" not in client.expect_reply(0, "invalid_uid")
+    client.fence()
+    client.sign(server.uid())
+    client.fence()
+
+
+@pytest.mark.spec("SIGN-8")
+def test_a_missing_uid_is_refused(server: Server) -> None:
+    """SIGN-8: "A sign whose uid is missing or invalid MUST be answered as `invalid_uid`." """
+    client, uid = server.connect(), server.uid()
+    for members in ({}, {"UID": uid}, {"to": uid}, {"uid ": uid}, {"user": {"uid": uid}}):
+        client.send(type="sign", **members)
+        assert "token" not in client.expect_reply(0, "invalid_uid")
+        client.fence()
+    client.sign(uid)
+    client.fence()
+
+
+@pytest.mark.spec("SIGN-9")
+def test_many_connections_sign_as_one_uid(server: Server) -> None:
+    """SIGN-9: "Any number of connections, up to the server's documented limits, MUST be able to sign as one
+    uid and be its devices at the same time."
+    """
+    bob, uid = server.signed(), server.uid()
+    devices = []
+    for _ in range(20):
+        devices.append(server.signed(uid))
+        deliver_to_all(bob, uid, *devices)
+    fence_devices(*devices)
+    for device in devices[:10]:
+        device.close()
+    deliver_to_all(bob, uid, *devices[10:])
+    fence_devices(*devices[10:])

@@ -1,0 +1,118 @@
+"""SPEC 10: versions, features and profiles."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chatcheck.client import Client
+from chatcheck.target import Server
+from chatcheck.tests.helpers import deliver_to_all, fresh, fresh_number
+
+FEATURES_TYPES = ["broadcast", "history", "since", "auth", "confirm", "subscribe"]
+
+
+def has_members(message: dict[str, Any], **types: type) -> None:
+    """The message has these members, with these types; true and false are no numbers."""
+    for name, kind in types.items():
+        assert type(message.get(name)) is kind, f"{name} of {message} is no {kind.__name__}"
+
+
+@pytest.mark.spec("COMPAT-1")
+def test_the_originals_client_is_served(server: Server) -> None:
+    """COMPAT-1: "A client that was written for the original service MUST be served: requests with just the
+    members that it knows get replies and deliveries that have all the members which the original's have,
+    with their names, types and meaning."
+
+    The requests are the original's, byte for byte but for the uid.
+    """
+    client, uid = server.connect(), server.uid()
+    client.send_text(f'{{"type":"msg","to":"{uid}","body":"hi"}}')
+    refused = client.recv()
+    has_members(refused, status=int, msg=str)
+    assert refused["status"] == 0
+    assert "disconnect" not in refused
+
+    client.send_text(f'{{"type":"sign","uid":"{uid}"}}')
+    signed = client.recv()
+    has_members(signed, status=int, msg=str, token=str)
+    assert (signed["status"], signed["msg"]) == (1, "注册成功")
+
+    client.send_text(f'{{"type":"msg","to":"{uid}","body":"hi"}}')
+    delivery = client.recv()
+    has_members(delivery, **{"body": str, "from": str})
+    assert (delivery["body"], delivery["from"]) == ("hi", uid)
+    sent = client.recv()
+    has_members(sent, status=int, msg=str)
+    assert (sent["status"], sent["msg"]) == (1, "sended")
+
+    client.send_text('{"type":"hello"}')
+    illegal = client.recv()
+    has_members(illegal, status=int, msg=str, disconnect=int)
+    assert (illegal["status"], illegal["msg"], illegal["disconnect"]) == (0, "非法请求", 1)
+
+
+@pytest.mark.spec("COMPAT-1")
+def test_the_originals_client_may_write_uids_as_numbers(server: Server) -> None:
+    """COMPAT-1: "A client that was written for the original service MUST be served: requests with just the
+    members that it knows get replies and deliveries that have all the members which the original's have,
+    with their names, types and meaning."
+    """
+    client, bob, number = server.connect(), server.signed(), fresh_number()
+    client.send_text(f'{{"type":"sign","uid":{number}}}')
+    has_members(client.expect_reply(1), token=str)
+    body = fresh()
+    bob.send_text(f'{{"type":"msg","to":{number},"body":"{body}"}}')
+    bob.expect_reply(1)
+    client.expect_delivery(body, bob.uid)
+
+
+@pytest.mark.spec("COMPAT-2")
+@pytest.mark.parametrize("kind", FEATURES_TYPES)
+def test_a_type_of_a_feature_that_is_not_served_is_illegal(server: Server, kind: str) -> None:
+    """COMPAT-2: "A request type of a feature that a server does not serve MUST be treated like any unknown
+    type: as illegal."
+    """
+    alice, bob, stranger = server.signed(), server.signed(), server.connect()
+    alice.send(type=kind, body=fresh(), to=bob.uid, since="0-0")
+    alice.expect_reply(0, "illegal", disconnect=1)
+    alice.expect_closed(1008)
+    bob.fence()
+    stranger.fence()
+    deliver_to_all(server.signed(), bob.uid, bob)
+
+
+@pytest.mark.spec("COMPAT-3")
+def test_a_client_of_the_original_sees_nothing_of_features(server: Server) -> None:
+    """COMPAT-3: "A client that uses none of the members and types of a feature MUST NOT get messages that
+    only the feature has."
+
+    Beside it others use members and types of features; it gets the five shapes that it knows and nothing
+    else.
+    """
+    plain, modern, uid = server.connect(), server.connect(), server.uid()
+    modern.send(type="sign", uid=uid, since="0-0", auth="x.y.z", cid=fresh())
+    modern.expect_reply(1)
+    modern.send(type="msg", to=uid, body=1, cid=fresh())
+    modern.recv()
+    modern.recv()
+    plain.send_text(json.dumps({"type": "sign", "uid": uid}))
+    assert "cid" not in plain.expect_reply(1)
+    body, cid = fresh(), fresh()
+    modern.send(type="msg", to=uid, body=body, cid=cid, since="0-0", broadcast=1, id="1-1", time=0)
+    for client in (modern, plain):
+        delivery = client.expect_delivery(body, uid)
+        assert "cid" not in delivery
+        assert "broadcast" not in delivery
+    modern.expect_reply(1, cid=cid)
+    expect_only_own_things(plain, uid)
+
+
+def expect_only_own_things(client: Client, uid: str) -> None:
+    """A message to the own uid: its delivery and its reply come next."""
+    body = fresh()
+    client.send_text(json.dumps({"type": "msg", "to": uid, "body": body}))
+    client.expect_delivery(body, uid)
+    assert "cid" not in client.expect_reply(1)
