@@ -28,6 +28,7 @@ struct node {
 struct bind {
     struct redis_store *store;
     struct op *op;
+    uint64_t started_ms;
     uint64_t now_ms; /* by Redis' clock */
     size_t n_suspects;
     struct suspect *suspects; /* room for SUSPECTS_MAX, or NULL */
@@ -151,6 +152,14 @@ static void bind_finish(struct bind *bind, enum batch_result result, const char 
     bind_destroy(bind);
 }
 
+/* A Redis that is slow but answers must not make a sign take three times the time limit: no round trip is begun
+ * when half of it is over. */
+static bool has_time(const struct bind *bind)
+{
+    const struct redis_store *store = bind->store;
+    return loop_now_ms(store->loop) - bind->started_ms <= store->timeout_ms / 2;
+}
+
 /* ---- third round trip: remove ---- */
 
 static void on_removed(void *ctx, enum batch_result result, const char *error)
@@ -203,9 +212,11 @@ static void on_alive_known(void *ctx, enum batch_result result, const char *erro
     struct bind *bind = ctx;
     if (result != BATCH_OK) {
         bind_finish(bind, result, error);
-        return;
+    } else if (!has_time(bind)) {
+        bind_finish(bind, BATCH_REFUSED, "too slow");
+    } else {
+        remove_stale(bind);
     }
-    remove_stale(bind);
 }
 
 /* Asked at this moment, not remembered: a node that joined a moment ago has live fds. */
@@ -227,6 +238,8 @@ static void on_written(void *ctx, enum batch_result result, const char *error)
     struct bind *bind = ctx;
     if (result != BATCH_OK || bind->n_suspects == 0) {
         bind_finish(bind, result, error);
+    } else if (!has_time(bind)) {
+        bind_finish(bind, BATCH_REFUSED, "too slow");
     } else if (bind->n_nodes > 0) {
         ask_who_is_alive(bind);
     } else {
@@ -239,6 +252,7 @@ void redis_bind_start(struct redis_store *store, struct op *op)
     struct bind *bind = mem_alloc(sizeof *bind);
     bind->store = store;
     bind->op = op;
+    bind->started_ms = loop_now_ms(store->loop);
     struct str uid = op_uid(op);
     struct str before = devices_uid(store->devices, op->device);
     struct name set = key_of_uid(uid);

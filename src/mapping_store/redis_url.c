@@ -132,7 +132,8 @@ static const char *parse_host(struct str host, struct redis_url *out)
 {
     for (size_t i = 0; i < host.len; i++) {
         if (host.ptr[i] == '\0' || !is_host_character(host.ptr[i])) {
-            return "the host holds a character that no host has (in a login, '@' is written %40 and '/' %2F)";
+            return "the host holds a character that no host has (in a login, '@' is written %40 "
+                   "and '/' %2F)";
         }
     }
     if (host.len == 0) {
