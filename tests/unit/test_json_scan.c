@@ -114,6 +114,8 @@ static void test_members_are_found(void **state)
          "\"a\" 1 O true; \"b\" 1 O false; \"c\" 1 O null"},
         {__LINE__, "members within are no members", "{\"a\":{\"b\":1},\"c\":[{\"d\":2}]}",
          "\"a\" 1 O {\"b\":1}; \"c\" 1 O [{\"d\":2}]"},
+        {__LINE__, "one after the other on the same level",
+         "{\"a\":[{\"b\":1},[2],{\"c\":[]},[[]]]}", "\"a\" 1 O [{\"b\":1},[2],{\"c\":[]},[[]]]"},
         {__LINE__, "long name", "{\"a name of more than eight bytes\":0}",
          "\"a name of more than eight bytes\" 31 I 0"},
         {__LINE__, "UTF-8", "{\"中\":\"é😀\"}", "\"中\" 3 S \"é😀\" 6"},

@@ -14,6 +14,8 @@
 /* The linker puts these in place of the C library's (--wrap in CMakeLists.txt). */
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
 void *__real_realloc(void *old, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
@@ -22,6 +24,12 @@ static bool memory_is_gone;
 void *__wrap_calloc(size_t n, size_t size)
 {
     return memory_is_gone ? NULL : __real_calloc(n, size);
+}
+
+/* Compilers turn a realloc() of NULL into this. */
+void *__wrap_malloc(size_t size)
+{
+    return memory_is_gone ? NULL : __real_malloc(size);
 }
 
 void *__wrap_realloc(void *old, size_t size)
