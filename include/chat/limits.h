@@ -6,7 +6,7 @@
 enum {
     UID_SIZE_MAX = 128,       /* [UID-1] after escapes are decoded */
     CID_SIZE_MAX = 64,        /* [CID-1] after escapes are decoded */
-    NESTING_MAX = 512,        /* [JSON-6] arrays and objects in each other, the request itself included */
+    NESTING_MAX = 512,        /* [JSON-7] arrays and objects in each other, the request itself included */
     TOKEN_SIZE = 32,          /* [SIGN-2] hexadecimal digits */
     FD_SIZE_MAX = 64,         /* [STORE-4] a connection's name in Redis */
     NODE_NAME_SIZE_MAX = 24,  /* leaves room in an fd for 64 random bits and the connection's number */
