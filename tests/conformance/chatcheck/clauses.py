@@ -1,6 +1,6 @@
 """The clauses of SPEC.md, and whether the checks cover and quote them.
 
-    python -m chatcheck.clauses --check SPEC.md    every clause has a check, every check quotes its clauses exactly
+    python -m chatcheck.clauses --check SPEC.md    every clause has a check, every check quotes its clauses
     python -m chatcheck.clauses --list SPEC.md     the clauses: id, level, and how many checks
 
 The checks are read from their source, so no server is needed.
@@ -77,7 +77,7 @@ def parse_clauses(text: str) -> list[Clause]:
 
 
 def _continuation(lines: list[str]) -> Iterator[str]:
-    """The lines that still belong to a list item: indented, and neither a nested item nor behind an empty line."""
+    """The lines that still belong to a list item: indented, not empty, and no nested item."""
     for line in lines:
         if not line.startswith("  ") or line.lstrip().startswith(("- ", "* ")):
             return

@@ -89,7 +89,7 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(key[:size], "big")).to_bytes(size, "big")
 
 
-def upgrade_request(address: Address, path: str = "/", **headers: str | None) -> bytes:
+def upgrade_request(address: Address, path: str = "/", /, **headers: str | None) -> bytes:
     """The bytes of a handshake. Keywords replace or add headers (`_` stands for `-`); None leaves one out."""
     lines: dict[str, str | None] = {
         "Host": address.host_header,
@@ -189,7 +189,7 @@ class RawClient(Conversation):
 
     # Receiving
 
-    def shake_hands(self, path: str = "/", **headers: str | None) -> Response:
+    def shake_hands(self, path: str = "/", /, **headers: str | None) -> Response:
         """Do the handshake; fails if it is not accepted. Arguments as upgrade_request's."""
         __tracebackhide__ = True
         return self.shake_hands_with(upgrade_request(self.address, path, **headers))
@@ -344,6 +344,18 @@ class RawClient(Conversation):
             raise NothingCame(f"that the server reads from {self.name}", "nothing was read in time") from None
         except OSError as error:
             self._log(f"> (not all sent: {error.strerror})")
+
+    def send_what_fits(self, data: bytes, patience: float = 0.1) -> None:
+        """Send bytes until the server, which is not read, takes no more for a moment.
+
+        What is left is dropped, so the connection is good for nothing afterwards.
+        """
+        self._socket.settimeout(patience)
+        try:
+            self._socket.sendall(data)
+            self._log(f"> {len(data)} bytes of requests")
+        except OSError as error:
+            self._log(f"> up to {len(data)} bytes of requests ({error})")
 
     def _log(self, event: str) -> None:
         self._transcript.add(self.name, event)

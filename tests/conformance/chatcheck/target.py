@@ -19,9 +19,9 @@ from chatcheck.client import Client
 from chatcheck.ports import free_port
 from chatcheck.raw_client import RawClient
 from chatcheck.redis_control import PrivateRedis
-from chatcheck.timing import eventually
+from chatcheck.timing import eventually, scaled
 from chatcheck.transcript import Transcript
-from chatcheck.verdict import untested
+from chatcheck.verdict import Mismatch, untested
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
@@ -237,6 +237,10 @@ class Server:
         finally:
             target.destroy()
 
+    def allow(self, seconds: float) -> None:
+        """Let the test take so many (scaled) seconds from now, where no `limit` mark can know."""
+        signal.setitimer(signal.ITIMER_REAL, scaled(seconds))
+
     def assert_alive(self) -> None:
         """Fail if the server's process has ended though no test ended it."""
         status = self._target.exit_status()
@@ -260,5 +264,8 @@ class Server:
         self._may_be_down = True
         self.transcript.note(f" the server gets {number.name}")
         self._target.signal(number)
-        status = self._target.wait_for_exit()
+        try:
+            status = self._target.wait_for_exit()
+        except subprocess.TimeoutExpired:
+            raise Mismatch(f"that the server ends after {number.name}", "it goes on") from None
         self.transcript.note(f" the server has ended: exit status {status}")

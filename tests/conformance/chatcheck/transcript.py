@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-_SHOWN_MAX = 600  # characters of one frame
+_SHOWN_MAX = 300  # characters of one frame
 _HEAD, _TAIL = 150, 250  # lines of a long conversation
 
 
