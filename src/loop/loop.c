@@ -1,5 +1,5 @@
-/* The loop on libuv. One turn of ours is its "prepare" phase, which runs just before it polls: what was
- * put off is done there, then the hooks run. */
+/* The loop on libuv. One turn of ours is its "prepare" phase, which runs just before it polls:
+ * what was put off is done there, then the hooks run. */
 #include "chat/loop.h"
 
 #include <assert.h>
@@ -96,7 +96,8 @@ static void on_prepare(uv_prepare_t *prepare)
         hook->fn(hook->ctx);
     }
     loop->next_hook = NULL;
-    /* libuv decides after this phase how long it may block, so an idle handle started here counts. */
+    /* libuv decides after this phase how long it may block, so an idle handle started here
+     * counts. */
     if (loop->n_queued > 0) {
         uv_idle_start(&loop->idle, on_idle);
     } else {
@@ -129,7 +130,8 @@ void loop_destroy(struct loop *loop)
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) {
-        /* Until the last handle's close callback has freed it; a loop_stop() of before ends one run only. */
+        /* Until the last handle's close callback has freed it; a loop_stop() of before ends one
+         * run only. */
     }
     int status = uv_loop_close(&loop->uv);
     assert(status == 0);

@@ -13,7 +13,8 @@ enum {
     SEED_DIGITS = 16    /* hexadecimal, for 64 bits */
 };
 
-/* A device stands in three places: the table by id, its user's list, and the line for devices_rotate(). */
+/* A device stands in three places: the table by id, its user's list, and the line for
+ * devices_rotate(). */
 struct device {
     conn_id id;
     struct user *user;
@@ -69,8 +70,8 @@ static void sip_absorb(uint64_t v[4], uint64_t word)
     v[0] ^= word;
 }
 
-/* SipHash-1-3, keyed with random bits of this process. Clients choose their uids: with a hash they can
- * compute they would choose a hundred thousand that fall into one bucket. */
+/* SipHash-1-3, keyed with random bits of this process. Clients choose their uids: with a hash
+ * they can compute they would choose a hundred thousand that fall into one bucket. */
 static uint64_t hash_uid(const uint64_t seed[2], struct str uid)
 {
     uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575U, seed[1] ^ 0x646f72616e646f6dU,

@@ -1,4 +1,5 @@
-/* devices.h - this process's devices: connection to uid, uid to its connections. Both stores keep one.
+/* devices.h - this process's devices: connection to uid, uid to its connections. Both stores
+ * keep one.
  *
  * Nothing here waits or fails. As large as there are connections, which the transport bounds. */
 #ifndef CHAT_DEVICES_H
@@ -15,7 +16,8 @@ struct devices;
 struct devices *devices_create(void);          /* caller owns */
 void devices_destroy(struct devices *devices); /* NULL is allowed */
 
-/* Make 'device' a device of 'uid' and of no other. Copies 'uid'. A device of 'uid' keeps its place. */
+/* Make 'device' a device of 'uid' and of no other. Copies 'uid'. A device of 'uid' keeps its
+ * place. */
 void devices_bind(struct devices *devices, conn_id device, struct str uid);
 
 /* False: it was not bound. */
@@ -24,14 +26,15 @@ bool devices_unbind(struct devices *devices, conn_id device);
 /* The uid of 'device', len 0 if it is not bound. Lent until the device is bound or unbound. */
 struct str devices_uid(const struct devices *devices, conn_id device);
 
-/* The devices of 'uid' in the order in which they were bound: their number, and in '*out' a copy that is
- * lent until the next call. So the caller may bind and unbind while it walks through them. */
+/* The devices of 'uid' in the order in which they were bound: their number, and in '*out' a copy
+ * that is lent until the next call. So the caller may bind and unbind while it walks through
+ * them. */
 size_t devices_find(struct devices *devices, struct str uid, const conn_id **out);
 
 size_t devices_count(const struct devices *devices);
 
-/* The device whose turn it is, with its uid (lent as above): the one that was bound or had its turn
- * longest ago. It goes to the end of the line. False: there is none. */
+/* The device whose turn it is, with its uid (lent as above): the one that was bound or had its
+ * turn longest ago. It goes to the end of the line. False: there is none. */
 bool devices_rotate(struct devices *devices, conn_id *device, struct str *uid);
 
 #endif

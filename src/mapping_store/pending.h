@@ -1,8 +1,8 @@
 /* pending.h - the binds and finds that wait for their answers, in the order of the calls.
  *
- * Both stores give their answers through it, and so keep the promises of mapping_store.h: callbacks fire
- * from a later turn, each once, in the order of the calls, and a find sees every bind called before
- * it. Hence an answer that is known waits for those before it. */
+ * Both stores give their answers through it, and so keep the promises of mapping_store.h:
+ * callbacks fire from a later turn, each once, in the order of the calls, and a find sees every
+ * bind called before it. Hence an answer that is known waits for those before it. */
 #ifndef CHAT_PENDING_H
 #define CHAT_PENDING_H
 
@@ -41,8 +41,8 @@ struct op *pending_bind(struct pending *pending, conn_id device, struct str uid,
 struct op *pending_find(struct pending *pending, struct str uid, mapping_found_fn *found,
                         void *ctx);
 
-/* The answer to 'op' is known. A later turn makes it so in the devices, if it is a bind that went well,
- * and calls back. */
+/* The answer to 'op' is known. A later turn makes it so in the devices, if it is a bind that
+ * went well, and calls back. */
 void pending_done(struct pending *pending, struct op *op, enum err err);
 
 /* Call 'each' with every op, oldest first. It may call pending_done(). */

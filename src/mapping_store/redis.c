@@ -35,10 +35,11 @@ static void on_members(void *ctx, const redisReply *reply)
     pending_done(store->pending, op, is_set ? ERR_OK : ERR_UNAVAILABLE);
 }
 
-/* Redis is asked for each message, so that "unavailable" is true, and because fds of other nodes will come
- * from here; what to do with them is SPEC 8, which is not specified yet: today one node is all there is. What Redis
- * says about this process is not used: an fd there never decides who a connection is ([ID-1]), and a set that
- * somebody deleted does not cost a live device its message ([STORE-8]). */
+/* Redis is asked for each message, so that "unavailable" is true, and because fds of other nodes
+ * will come from here; what to do with them is SPEC 8, which is not specified yet: today one
+ * node is all there is. What Redis says about this process is not used: an fd there never
+ * decides who a connection is ([ID-1]), and a set that somebody deleted does not cost a live
+ * device its message ([STORE-8]). */
 static void find_start(struct redis_store *store, struct op *op)
 {
     struct name set = key_of_uid(op_uid(op));
@@ -102,8 +103,8 @@ static void on_forgotten(void *ctx, enum batch_result result, const char *error)
     }
 }
 
-/* While Redis is away nothing is kept for later: the journal there knows the fd, and the next join finds
- * that it is no device any more. */
+/* While Redis is away nothing is kept for later: the journal there knows the fd, and the next
+ * join finds that it is no device any more. */
 static void redis_unbind(struct mapping_store *base, conn_id device)
 {
     struct redis_store *store = as_redis(base);
@@ -164,12 +165,19 @@ static void on_refreshed(void *ctx, enum batch_result result, const char *error)
     }
 }
 
-/* [STORE-8] Every trace is written again within refresh_ms: a few devices at a time, so that nobody waits for it. */
+/* [STORE-8] Every trace is written again within refresh_ms: a few devices at a time, so that
+ * nobody waits for it. */
 static void on_refresh_timer(void *ctx)
 {
     struct redis_store *store = ctx;
-    size_t n = (devices_count(store->devices) + REFRESH_TICKS_USED - 1) / REFRESH_TICKS_USED;
-    if (store->state != STORE_OPEN || store->is_registering || n == 0) {
+    if (store->state != STORE_OPEN || store->is_registering) {
+        return;
+    }
+    /* A few devices have their turn every so many ticks: the fraction is carried on. */
+    store->refresh_due += devices_count(store->devices);
+    size_t n = store->refresh_due / REFRESH_TICKS_USED;
+    store->refresh_due %= REFRESH_TICKS_USED;
+    if (n == 0) {
         return;
     }
     struct batch *batch = batch_create(store, NULL, on_refreshed, store);

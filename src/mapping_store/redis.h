@@ -6,10 +6,10 @@
  *   redis_traces.c  what a device looks like in Redis: keys, fds
  *   redis_batch.c   commands whose replies are looked at together
  *
- * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces, for other
- * programs and later for other nodes. The hash chat_node_fds:{<node>} is their journal: a trace is put down
- * there before it is made and taken out after it is removed, so whatever breaks in between, what has
- * to be cleaned is known. */
+ * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces,
+ * for other programs and later for other nodes. The hash chat_node_fds:{<node>} is their journal: a
+ * trace is put down there before it is made and taken out after it is removed, so whatever breaks
+ * in between, what has to be cleaned is known. */
 #ifndef CHAT_MAPPING_STORE_REDIS_H
 #define CHAT_MAPPING_STORE_REDIS_H
 
@@ -60,6 +60,7 @@ struct redis_store {
     uint64_t redis_now_ms; /* Redis' clock, when they were looked for */
     size_t n_to_register;  /* devices that a running registration has still to write */
     bool is_registering;
+    size_t refresh_due;            /* devices whose turn has come, in parts of one */
     struct loop_timer *hold_timer; /* ends STORE_STARTING */
     struct loop_timer *lease_timer;
     struct loop_timer *refresh_timer;
@@ -137,7 +138,8 @@ void traces_write(struct batch *batch, const struct redis_store *store, conn_id 
 /* Ask for the same without HSET for the next 'n' devices of the line, with one HSET for all. */
 void traces_write_many(struct batch *batch, struct redis_store *store, size_t n);
 
-/* Ask for the removal of 'fd' as a device of 'uid', with its own key and its line in 'node's journal. */
+/* Ask for the removal of 'fd' as a device of 'uid', with its own key and its line in 'node's
+ * journal. */
 void traces_remove(struct batch *batch, struct str node, struct str fd, struct str uid);
 
 /* DEL chat_map_fd_uid:<fd>, which may be of any length. */

@@ -1,5 +1,5 @@
-/* A sign, in up to three round trips: write our traces and look at the uid's fds; if some may be stale, ask which of
- * their nodes are alive; remove the stale ones. Most signs take one. */
+/* A sign, in up to three round trips: write our traces and look at the uid's fds; if some may be
+ * stale, ask which of their nodes are alive; remove the stale ones. Most signs take one. */
 #include <stdlib.h>
 
 #include "chat/mem.h"
@@ -152,8 +152,8 @@ static void bind_finish(struct bind *bind, enum batch_result result, const char 
     bind_destroy(bind);
 }
 
-/* A Redis that is slow but answers must not make a sign take three times the time limit: no round trip is begun
- * when half of it is over. */
+/* A Redis that is slow but answers must not make a sign take three times the time limit: no
+ * round trip is begun when half of it is over. */
 static bool has_time(const struct bind *bind)
 {
     const struct redis_store *store = bind->store;
@@ -167,8 +167,8 @@ static void on_removed(void *ctx, enum batch_result result, const char *error)
     bind_finish(ctx, result, error);
 }
 
-/* [STORE-6] "A sign removes from its uid's set every fd whose connection no longer exists, with that fd's
- * own key, and no fd of a live device." */
+/* [STORE-6] "A sign removes from its uid's set every fd whose connection no longer exists, with
+ * that fd's own key, and no fd of a live device." */
 static void remove_stale(struct bind *bind)
 {
     struct name set = key_of_uid(op_uid(bind->op));

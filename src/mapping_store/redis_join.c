@@ -1,5 +1,5 @@
-/* After each connect, before any bind or find: traces of predecessors go (once), the lease is taken, then the journal
- * is compared with the devices and all devices are written again. */
+/* After each connect, before any bind or find: traces of predecessors go (once), the lease is
+ * taken, then the journal is compared with the devices and all devices are written again. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,8 +22,7 @@ typedef void walk_done_fn(struct redis_store *store, enum batch_result result, c
 struct walk {
     struct redis_store *store;
     char node[NODE_SIZE_MAX + 1];
-    bool
-        keeps_devices; /* what is a device of ours stays; else all goes, the node itself at the end */
+    bool keeps_devices; /* ours stay; else all goes, the node itself at the end */
     walk_done_fn *done;
     char cursor[24];
     struct batch *removals; /* of the page that has just come */
@@ -325,7 +324,8 @@ static void take_over(struct redis_store *store)
 void redis_join_start(struct redis_store *store)
 {
     store->is_joining = true;
-    /* Once: later, a namesake or an expired lease may be a server that is only slow to come back. */
+    /* Once: later, a namesake or an expired lease may be a server that is only slow to come
+     * back. */
     if (store->has_taken_over) {
         lease(store);
     } else {

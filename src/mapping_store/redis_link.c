@@ -188,8 +188,9 @@ static void on_reply(redisAsyncContext *redis, void *reply, void *data)
     command.replied(command.ctx, reply);
 }
 
-/* One timer for all commands: it looks at the oldest. Silence is not yet Redis' fault if this process
- * itself was stopped or busy, so what has arrived meanwhile is read before the link is given up. */
+/* One timer for all commands: it looks at the oldest. Silence is not yet Redis' fault if this
+ * process itself was stopped or busy, so what has arrived meanwhile is read before the link is
+ * given up. */
 static void on_command_timer(void *ctx)
 {
     struct redis_link *link = ctx;
@@ -293,8 +294,8 @@ size_t redis_link_n_in_flight(const struct redis_link *link)
 static void on_login_reply(void *ctx, const redisReply *reply)
 {
     struct redis_link *link = ctx;
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-        break_off(link, reply->str);
+    if (reply != NULL && reply->type != REDIS_REPLY_STATUS) {
+        break_off(link, reply->type == REDIS_REPLY_ERROR ? reply->str : "this is not a Redis");
     }
 }
 
@@ -371,8 +372,8 @@ static void adopt(struct redis_link *link, redisAsyncContext *redis)
     log_in(link); /* hiredis keeps it until there is a connection */
 }
 
-/* An attempt takes one of the host's addresses, the next attempt the next: "localhost" is often ::1
- * first, where no Redis listens. */
+/* An attempt takes one of the host's addresses, the next attempt the next: "localhost" is often
+ * ::1 first, where no Redis listens. */
 static const struct addrinfo *choose_address(const struct addrinfo *first, unsigned n_attempts)
 {
     unsigned n = 0;

@@ -17,7 +17,8 @@ struct redis_socket {
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
-/* The socket is watched for writing only while it connects and after a write that was not taken whole. */
+/* The socket is watched for writing only while it connects and after a write that was not taken
+ * whole. */
 static void watch(struct redis_socket *socket, bool for_writing)
 {
     int events = UV_READABLE | (for_writing ? UV_WRITABLE : 0);
@@ -31,6 +32,9 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct redis_socket *socket = poll->data;
     redisAsyncContext *redis = socket->redis;
+    if (status < 0) {
+        socket->watched = 0; /* libuv has stopped looking */
+    }
     if (status == 0 && (events & UV_WRITABLE) != 0) {
         /* It may end the connection, but 'socket' lives until libuv has closed the handle. */
         redisAsyncHandleWrite(redis);
@@ -97,7 +101,8 @@ enum err redis_socket_watch(struct loop *loop, redisAsyncContext *redis)
 void redis_socket_flush(redisAsyncContext *redis)
 {
     struct redis_socket *socket = redis->ev.data;
-    /* While the socket is watched for writing it is connecting or full: libuv says when it is not. */
+    /* While the socket is watched for writing it is connecting or full: libuv says when it is
+     * not. */
     if (!socket->has_output || (socket->watched & UV_WRITABLE) != 0) {
         return;
     }

@@ -1,8 +1,8 @@
 /* redis_socket.h - lets libuv watch the socket of a hiredis connection.
  *
- * hiredis brings such an adapter, but that of 0.14 ignores errors: a refused or reset connection is
- * never noticed. And ours does not ask to write for each command: what one turn asks leaves in one
- * write, when redis_link.c says so. */
+ * hiredis brings such an adapter, but that of 0.14 ignores errors: a refused or reset connection
+ * is never noticed. And ours does not ask to write for each command: what one turn asks leaves
+ * in one write, when redis_link.c says so. */
 #ifndef CHAT_REDIS_SOCKET_H
 #define CHAT_REDIS_SOCKET_H
 

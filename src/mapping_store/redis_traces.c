@@ -76,7 +76,8 @@ bool node_name_of(struct str node, struct str *name)
     return true;
 }
 
-/* The number at the end of 'fd' and where it begins, 0 if there is none: decimal, no leading zero. */
+/* The number at the end of 'fd' and where it begins, 0 if there is none: decimal, no leading
+ * zero. */
 static conn_id number_of_fd(struct str fd, size_t *begin)
 {
     size_t i = fd.len;
@@ -149,7 +150,8 @@ void traces_write_many(struct batch *batch, struct redis_store *store, size_t n)
     for (size_t i = 0; i < n; i++) {
         conn_id device;
         struct str uid;
-        /* A device that is being bound is written by its bind; the uid it has here may be its last. */
+        /* A device that is being bound is written by its bind; the uid it has here may be its
+         * last. */
         if (!devices_rotate(store->devices, &device, &uid) ||
             pending_uid(store->pending, device).len > 0) {
             continue;

@@ -21,8 +21,8 @@ static bool strip_prefix(struct str *s, struct str prefix)
     return true;
 }
 
-/* Split 's' at the first 'separator': what is before it goes to 'head', 's' keeps what is behind it.
- * False, and nothing changed, if there is none. */
+/* Split 's' at the first 'separator': what is before it goes to 'head', 's' keeps what is behind
+ * it. False, and nothing changed, if there is none. */
 static bool split(struct str *s, char separator, struct str *head)
 {
     const char *at = s->len == 0 ? NULL : memchr(s->ptr, separator, s->len);

@@ -1,5 +1,6 @@
-/* redis_server.h - a private redis-server as a test fixture: on a Unix socket and a free TCP port of
- * 127.0.0.1, with its files in a directory of its own under /tmp, gone without a trace afterwards. */
+/* redis_server.h - a private redis-server as a test fixture: on a Unix socket and a free TCP
+ * port of 127.0.0.1, with its files in a directory of its own under /tmp, gone without a trace
+ * afterwards. */
 #ifndef CHAT_REDIS_SERVER_H
 #define CHAT_REDIS_SERVER_H
 

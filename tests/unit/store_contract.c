@@ -183,10 +183,11 @@ static void test_devices_are_found_in_the_order_of_their_binds(void **state)
     given_bound(f, 99, STR("bob"));
     given_bound(f, 20, STR("alice"));
 
-    then_found(f, STR("alice"), 3, (conn_id[]){30, 10, 20});
+    given_bound(f, 40, STR("alice"));
+    then_found(f, STR("alice"), 4, (conn_id[]){30, 10, 20, 40});
 
     unbind(f, 10);
-    then_found(f, STR("alice"), 2, (conn_id[]){30, 20});
+    then_found(f, STR("alice"), 3, (conn_id[]){30, 20, 40});
     then_found(f, STR("bob"), 1, (conn_id[]){99});
 }
 
@@ -215,7 +216,8 @@ static void test_bind_again_is_one_device(void **state)
     then_found(f, STR("alice"), 2, (conn_id[]){1, 2});
 }
 
-/* What is unbound is found no more, at once; unbinding twice, or who never was bound, is nothing. */
+/* What is unbound is found no more, at once; unbinding twice, or who never was bound, is
+ * nothing. */
 static void test_unbind_removes_the_device_at_once(void **state)
 {
     struct fixture *f = *state;

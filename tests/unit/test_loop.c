@@ -1,5 +1,5 @@
-/* The loop on libuv: what a turn is, and in which order it does things. Real descriptors and a few
- * milliseconds of real time, because that is what is under test. */
+/* The loop on libuv: what a turn is, and in which order it does things. Real descriptors and a
+ * few milliseconds of real time, because that is what is under test. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,8 +122,8 @@ static void hook_puts_off(void *ctx)
     }
 }
 
-/* A hook that puts something off keeps the loop from sleeping: without that, the 10 s timer would end
- * the test. */
+/* A hook that puts something off keeps the loop from sleeping: without that, the 10 s timer
+ * would end the test. */
 static void test_hook_that_puts_off_keeps_the_loop_awake(void **state)
 {
     struct fixture *f = *state;

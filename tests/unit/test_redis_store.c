@@ -1,5 +1,6 @@
-/* The Redis store against a real redis-server on a real loop: the contract, then SPEC 5, key by key and failure by
- * failure. A plain blocking connection of hiredis looks at what is there, as another program would. */
+/* The Redis store against a real redis-server on a real loop: the contract, then SPEC 5, key by
+ * key and failure by failure. A plain blocking connection of hiredis looks at what is there, as
+ * another program would. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -330,8 +331,8 @@ static void test_uid_is_binary_safe_in_keys(void **state)
 static const char live_node[] = "other-0123456789abcdef";
 static const char dead_node[] = "other-fedcba9876543210";
 
-/* [STORE-6] [STORE-7] "A sign removes from its uid's set every fd whose connection no longer exists, with that
- * fd's own key, and no fd of a live device, its own or another node's." */
+/* [STORE-6] [STORE-7] "A sign removes from its uid's set every fd whose connection no longer
+ * exists, with that fd's own key, and no fd of a live device, its own or another node's." */
 static void test_bind_removes_stale_fds_and_no_others(void **state)
 {
     struct fixture *f = *state;
@@ -393,6 +394,24 @@ static void test_binds_in_flight_are_not_stale(void **state)
     assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 20);
 }
 
+/* The refresh does not write a device as its old uid while it moves. */
+static void test_refresh_leaves_a_moving_device_alone(void **state)
+{
+    struct fixture *f = *state;
+    given_bound(f, 1, "alice");
+    int n = f->n_answers;
+
+    redis_server_pause(server);
+    f->store->ops->bind(f->store, 1, STR("bob"), on_bound, f);
+    run_for(f, REFRESH_MS + 100); /* the refresh passes by, within the time limit of the bind */
+    redis_server_resume(server);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+
+    assert_int_equal(f->err, ERR_OK);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:alice")), 0);
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:bob")), 1);
+}
+
 /* [STORE-13] Fds in a set make nobody a device, and none is missing if the set is gone. */
 static void test_find_does_not_believe_redis(void **state)
 {
@@ -451,7 +470,8 @@ static void test_oom_is_unavailable_and_passes(void **state)
     given_bound(f, 2, "bob");
 }
 
-/* Redis is slow: a sign that has to clean up is not answered later than one and a half time limits. */
+/* Redis is slow: a sign that has to clean up is not answered later than one and a half time
+ * limits. */
 static void test_slow_redis_does_not_add_up(void **state)
 {
     struct fixture *f = *state;
@@ -501,7 +521,8 @@ static void test_deleted_keys_come_back_within_the_refresh(void **state)
     assert_in_range(number(ask(f, "TTL chat_map_fd_uid:%s", fd)), 86000, 86400);
 }
 
-/* [STORE-8] A flush is noticed when the lease is renewed: long before the refresh, which takes 25 s here. */
+/* [STORE-8] A flush is noticed when the lease is renewed: long before the refresh, which takes
+ * 25 s here. */
 static void test_flush_heals_with_the_next_lease(void **state)
 {
     struct fixture *f = *state;
@@ -524,8 +545,8 @@ static bool works(void *ctx)
     return find(f, "u1") == ERR_OK;
 }
 
-/* [STORE-9] [STORE-10] Killed and empty when it is back: unavailable at once, then all is there again; who left and
- * came meanwhile is respected. */
+/* [STORE-9] [STORE-10] Killed and empty when it is back: unavailable at once, then all is there
+ * again; who left and came meanwhile is respected. */
 static void test_killed_and_restarted_redis_is_filled_again(void **state)
 {
     struct fixture *f = *state;
@@ -548,7 +569,8 @@ static void test_killed_and_restarted_redis_is_filled_again(void **state)
     then_found(f, "u4", 0);
 }
 
-/* The connection is cut while Redis keeps its data: what was unbound meanwhile is removed by the journal. */
+/* The connection is cut while Redis keeps its data: what was unbound meanwhile is removed by the
+ * journal. */
 static void test_lost_link_is_reconciled(void **state)
 {
     struct fixture *f = *state;
@@ -630,8 +652,8 @@ static void plant_device(struct fixture *f, const char *node, const char *uid)
     number(ask(f, "HSET chat_node_fds:{%s} %s.1 %s", node, node, uid));
 }
 
-/* A server that comes back after kill -9 removes its predecessor's traces before anybody signs; those of
- * nodes whose lease is over as well; those of others not. */
+/* A server that comes back after kill -9 removes its predecessor's traces before anybody signs;
+ * those of nodes whose lease is over as well; those of others not. */
 static void test_start_takes_over_from_dead_nodes(void **state)
 {
     struct fixture *f = *state;
@@ -691,8 +713,10 @@ static void test_close_without_redis_is_soon_over(void **state)
     run_until_count(f->loop, &f->n_closed, 1);
     uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
     redis_server_resume(server);
+    run_for(f, 300);
 
     assert_true(took_ms <= TIMEOUT_MS + 200);
+    assert_int_equal(f->n_closed, 1);
 }
 
 /* ---- many ---- */
@@ -742,6 +766,7 @@ static int run_redis_tests(void)
         REDIS_TEST(test_uid_is_binary_safe_in_keys),
         REDIS_TEST(test_bind_removes_stale_fds_and_no_others),
         REDIS_TEST(test_binds_in_flight_are_not_stale),
+        REDIS_TEST(test_refresh_leaves_a_moving_device_alone),
         REDIS_TEST(test_find_does_not_believe_redis),
         REDIS_TEST(test_wrong_type_is_unavailable_for_that_uid_only),
         REDIS_TEST(test_oom_is_unavailable_and_passes),

@@ -9,7 +9,8 @@
 
 #include "chat/loop.h"
 
-/* One turn: the timers that are due, what was put off, the hooks; again if a hook put something off. */
+/* One turn: the timers that are due, what was put off, the hooks; again if a hook put something
+ * off. */
 void fake_loop_turn(struct loop *loop);
 
 /* Let 'ms' go by: a turn at each moment at which a timer is due, and one at the end. */
