@@ -1,4 +1,5 @@
-/* The value of --redis. Each input also as a heap copy of the exact size, so that ASan sees a byte read too far. */
+/* The value of --redis. Each input also as a heap copy of the exact size, so that ASan sees a
+ * byte read too far. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
