@@ -156,10 +156,13 @@ def test_nothing_behind_an_illegal_request_is_processed(server: Server, illegal:
     bob.fence()
 
 
-@pytest.mark.spec("ILLEGAL-4")
+@pytest.mark.spec("ILLEGAL-4", "ORDER-1")
 def test_what_was_asked_before_an_illegal_request_is_answered_first(server: Server) -> None:
     """ILLEGAL-4: "Of what a connection sends after an illegal request, the server MUST
     NOT process anything."
+
+    ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
+    sent, also when many are sent without waiting for replies."
     """
     alice, bob = server.signed(), server.signed()
     texts = [dump({"type": "msg", "to": bob.uid, "body": n, "cid": f"n{n}"}) for n in range(20)]

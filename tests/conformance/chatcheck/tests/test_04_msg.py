@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from chatcheck.client import Client
@@ -30,6 +32,24 @@ def test_a_msg_is_answered_with_status_1(server: Server, body: object) -> None:
     alice.msg(bob.uid, body)
     bob.expect_delivery(body, alice.uid)
     alice.msg(server.uid(), body)
+    alice.fence()
+
+
+@pytest.mark.spec("MSG-1")
+def test_msgs_are_answered_with_status_1_however_many_and_long(server: Server) -> None:
+    """MSG-1: "A msg of a signed connection with a valid `to` and a `body` MUST be answered with status 1."
+
+    Longer and longer ones on one connection, to another user, to nobody, and to itself.
+    """
+    alice, bob = server.signed(), server.signed()
+    for number in range(40):
+        body = "x" * number**3
+        alice.msg(bob.uid, body)
+        bob.expect_delivery(body, alice.uid)
+        alice.msg(server.uid(), body)
+        alice.send(type="msg", to=alice.uid, body=body)
+        alice.expect_delivery(body, alice.uid)
+        alice.expect_reply(1)
     alice.fence()
 
 
@@ -179,19 +199,26 @@ def test_who_is_online_is_not_told(server: Server) -> None:
     """MSG-5: "A msg to a uid that nobody is signed as MUST be answered like any other: who is online is not
     told."
     """
-    alice, bob = server.signed(), server.signed()
-    body = fresh()
-    alice.send(type="msg", to=bob.uid, body=body)
-    online = alice.expect_reply(1)
-    bob.expect_delivery(body, alice.uid)
+    alice, bob, body = server.signed(), server.signed(), fresh()
 
-    never = server.uid()
-    alice.send(type="msg", to=never, body=body)
-    assert alice.expect_reply(1).keys() == online.keys()
-    bob.fence()
+    def reply(to: str) -> dict[str, Any]:
+        alice.send(type="msg", to=to, body=body)
+        return alice.expect_reply(1)
+
+    first, second = reply(bob.uid), reply(bob.uid)
+    bob.expect_delivery(body, alice.uid)
+    bob.expect_delivery(body, alice.uid)
+    bobs_other = server.signed(bob.uid)
+    third = reply(bob.uid)
+    bob.expect_delivery(body, alice.uid)
+    bobs_other.expect_delivery(body, alice.uid)
+    # A server may add members, such as an id. What does not change with each reply must not depend on bob.
+    constant = {name: value for name, value in first.items() if value == second[name]}
+    bobs_other.close()
     bob.close()
-    alice.send(type="msg", to=bob.uid, body=body)
-    assert alice.expect_reply(1).keys() == online.keys()
+    for other in (third, reply(server.uid()), reply(bob.uid)):
+        assert other.keys() == first.keys()
+        assert {name: other[name] for name in constant} == constant
     alice.fence()
 
 

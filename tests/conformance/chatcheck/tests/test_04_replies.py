@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from chatcheck.conversation import nfkc, same_json
+from chatcheck.conversation import dump, nfkc, same_json
+from chatcheck.raw_client import TEXT, build_frame
 from chatcheck.target import Server
-from chatcheck.tests.helpers import fence_devices, fresh
+from chatcheck.tests.helpers import fence_devices, fresh, send_in_one_write
 
 Members = dict[str, Any]
 
@@ -258,6 +259,31 @@ def test_illegal_is_said_before_everything_else(server: Server, faults: tuple[st
     assert "cid" not in reply
     client.expect_closed(1008)
     bob.fence()
+
+
+BROKEN: dict[str, tuple[int, bytes]] = {
+    "not_utf8": (1007, build_frame(TEXT, b'{"type":"\xff"}')),
+    "not_utf8_but_legal": (1007, build_frame(TEXT, b'{"type":"sign","uid":"1","x":"\xc0\x80"}')),
+    "without_mask": (1002, build_frame(TEXT, b'{"type":"hello"}', mask=None)),
+    "reserved_bit": (1002, build_frame(TEXT, b"[]", rsv=4)),
+    "reserved_opcode": (1002, build_frame(0x3, b"{}")),
+}
+
+
+@pytest.mark.spec("REPLY-6")
+@pytest.mark.parametrize("how", BROKEN)
+def test_where_the_transport_closes_there_is_no_reply(server: Server, how: str) -> None:
+    """REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
+    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+
+    Twin: the request before it is answered.
+    """
+    code, frame = BROKEN[how]
+    raw = server.raw()
+    send_in_one_write(raw, [dump({"type": "sign", "uid": server.uid()})], frame)
+    raw.expect_reply(1)
+    raw.expect_closed(code)
 
 
 @pytest.mark.spec("REPLY-7")

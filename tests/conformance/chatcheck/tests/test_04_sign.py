@@ -119,9 +119,14 @@ def test_signing_again_as_the_same_uid_keeps_one_copy(server: Server) -> None:
     """
     alice, bob = server.signed(), server.signed()
     alices_other = server.signed(alice.uid)
+    uid = alice.uid
     for _ in range(3):
-        alice.sign(alice.uid)
-    deliver_to_all(bob, alice.uid, alice, alices_other)
+        alice.sign(uid)
+        deliver_to_all(bob, uid, alice, alices_other)
+    alice.sign(server.uid())
+    for _ in range(3):
+        alice.sign(uid)
+        deliver_to_all(bob, uid, alice, alices_other)
     fence_devices(alice, alices_other)
 
 

@@ -107,6 +107,13 @@ def test_a_client_of_the_original_sees_nothing_of_features(server: Server) -> No
         assert "cid" not in delivery
         assert "broadcast" not in delivery
     modern.expect_reply(1, cid=cid)
+
+    bob = server.signed()  # comes, gets something from the plain client, and goes
+    plain.send_text(json.dumps({"type": "msg", "to": bob.uid, "body": body}))
+    assert "cid" not in plain.expect_reply(1)
+    bob.expect_delivery(body, uid)
+    bob.fence()
+    bob.close()
     expect_only_own_things(plain, uid)
 
 
