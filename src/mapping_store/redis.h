@@ -142,6 +142,9 @@ void traces_write_many(struct batch *batch, struct redis_store *store, size_t n)
  * journal. */
 void traces_remove(struct batch *batch, struct str node, struct str fd, struct str uid);
 
+/* The same without the journal, when all of that goes afterwards. */
+void traces_remove_visible(struct batch *batch, struct str fd, struct str uid);
+
 /* DEL chat_map_fd_uid:<fd>, which may be of any length. */
 void traces_remove_fd_key(struct batch *batch, struct str fd);
 

@@ -72,13 +72,12 @@ static void walk_judge(struct walk *walk, struct str fd, struct str uid)
     struct redis_store *store = walk->store;
     if (walk->keeps_devices) {
         conn_id device = device_of_fd(store, fd);
-        if (device != CONN_NONE && str_eq(devices_uid(store->devices, device), uid)) {
-            return;
+        if (device == CONN_NONE || !str_eq(devices_uid(store->devices, device), uid)) {
+            traces_remove(walk->removals, str_of(walk->node), fd, uid);
         }
-    } else if (!str_eq(node_of_fd(fd), str_of(walk->node))) {
-        return; /* nothing that this node can have written */
+    } else if (str_eq(node_of_fd(fd), str_of(walk->node))) { /* or it cannot have written it */
+        traces_remove_visible(walk->removals, fd, uid);
     }
-    traces_remove(walk->removals, str_of(walk->node), fd, uid);
 }
 
 static void on_page(void *ctx, size_t i, const redisReply *reply)

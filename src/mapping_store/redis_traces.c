@@ -171,14 +171,19 @@ void traces_write_many(struct batch *batch, struct redis_store *store, size_t n)
     free(fds);
 }
 
-void traces_remove(struct batch *batch, struct str node, struct str fd, struct str uid)
+void traces_remove_visible(struct batch *batch, struct str fd, struct str uid)
 {
-    struct name journal = key_of_node_fds(node);
     if (uid.len <= UID_SIZE_MAX) { /* a longer one is nobody's */
         struct name set = key_of_uid(uid);
         batch_ask(batch, (struct str[]){STR("SREM"), name_str(&set), fd}, 3);
     }
     traces_remove_fd_key(batch, fd);
+}
+
+void traces_remove(struct batch *batch, struct str node, struct str fd, struct str uid)
+{
+    struct name journal = key_of_node_fds(node);
+    traces_remove_visible(batch, fd, uid);
     batch_ask(batch, (struct str[]){STR("HDEL"), name_str(&journal), fd}, 3);
 }
 
