@@ -16,7 +16,7 @@ struct config {
     uint16_t listen_port;          /* 9502; 0: any free one */
     bool has_redis;                /* false: the memory store */
     struct redis_url redis;
-    uint32_t redis_timeout_ms;     /* 2000: 100 to 2500, so that 'unavailable' is said within 3 s ([STORE-9]) */
+    uint32_t redis_timeout_ms;     /* 2000: 100 to 2000, so that 'unavailable' is said within 3 s ([STORE-9]) */
     uint32_t redis_refresh_ms;     /* 20000: 1000 to 25000 ([STORE-8]) */
     char node_name[NODE_NAME_SIZE_MAX + 1]; /* config_default_node_name() if not given */
     uint32_t connections_max;      /* 0: as many as the limit of open files allows; else 1 to 1000000 */
