@@ -131,8 +131,13 @@ def test_without_devices_there_is_no_key(server: Server) -> None:
     stranger.expect_reply(0, "not_signed")
     assert server.redis.exists(key) == 0
 
-    mover, last = server.signed(uid), server.signed(uid)
+    mover = server.signed(uid)
     assert server.redis.exists(key) == 1
+    mover.sign(other)
+    assert server.redis.exists(key) == 0
+
+    mover.sign(uid)
+    last = server.signed(uid)
     mover.sign(other)
     assert server.redis.exists(key) == 1
     last.close()
