@@ -2,14 +2,26 @@
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
+from dataclasses import asdict
 
+from .faults import FAULTS, any_fault, switch_on
+from .faulty import FaultyServer
 from .server import Server, Settings
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.list_faults or arguments.list_faults_json:
+        return _list_faults(arguments.list_faults_json)
+    for name in arguments.fault:
+        try:
+            switch_on(name)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
     settings = Settings(
         redis=arguments.redis,
         message_max=arguments.message_max,
@@ -17,7 +29,17 @@ def main() -> int:
         ping_timeout=arguments.ping_timeout,
         refresh=arguments.refresh,
     )
-    asyncio.run(_run(Server(settings), arguments.port))
+    server = FaultyServer(settings) if any_fault() else Server(settings)
+    asyncio.run(_run(server, arguments.port))
+    return 0
+
+
+def _list_faults(as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([asdict(fault) for fault in FAULTS.values()], ensure_ascii=False, indent=1))
+    else:
+        for fault in FAULTS.values():
+            print(f"{fault.name:30} {fault.clause:10} {fault.what}")
     return 0
 
 
@@ -30,6 +52,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ping-interval", type=float, default=default.ping_interval, metavar="S")
     parser.add_argument("--ping-timeout", type=float, default=default.ping_timeout, metavar="S")
     parser.add_argument("--refresh", type=float, default=default.refresh, metavar="S")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="may be repeated")
+    parser.add_argument("--list-faults", action="store_true", help="name, clause and what is wrong")
+    parser.add_argument("--list-faults-json", action="store_true", help="the same for programs")
     return parser.parse_args()
 
 

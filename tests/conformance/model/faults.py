@@ -1,8 +1,470 @@
-"""The faults that the model can be given: name -> the clause that each breaks, and how."""
+"""The faults that the model can be given: each breaks one clause, as a tired colleague would break it.
+
+The right code has none of them in it, but for the framing (frames.py), where they stand beside the rules that
+they break. The others are overrides of the right code's methods, in faulty.py, faulty_store.py and
+faulty_values.py. At every such place stands fault("name").
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    clause: str
+    what: str
+    needs_redis: bool
+
+
+NO_FAULT = "none"  # runs the server that can have faults without any: it has to be right as well
 
 _on: set[str] = set()
 
 
+def switch_on(name: str) -> None:
+    if name not in FAULTS and name != NO_FAULT:
+        raise ValueError(f"no fault is called {name!r}; --list-faults tells which there are")
+    _on.add(name)
+
+
 def fault(name: str) -> bool:
     """Is this fault switched on?"""
+    assert name in FAULTS, name
     return name in _on
+
+
+def any_fault() -> bool:
+    return bool(_on)
+
+
+def _read_table(table: str) -> dict[str, Fault]:
+    """Lines of 'name clause what'; '(redis)' before the text: only to be seen with a store."""
+    faults: dict[str, Fault] = {}
+    for line in filter(None, map(str.strip, table.splitlines())):
+        name, clause, what = line.split(None, 2)
+        needs_redis = what.startswith("(redis) ") or clause.startswith("STORE")
+        assert name not in faults, name
+        faults[name] = Fault(name, clause, what.removeprefix("(redis) "), needs_redis)
+    return faults
+
+
+FAULTS = _read_table("""
+wrong-accept-key              WS-1   the accept key is the digest in hexadecimal
+header-case-matters           WS-1   header names and values are compared with their case
+connection-list-refused       WS-1   "Connection: keep-alive, Upgrade" is refused
+subprotocol-required          WS-2   a client that offers no subprotocol is refused
+subprotocol-uninvited         WS-3   a subprotocol is selected that nobody offered
+extension-uninvited           WS-3   permessage-deflate is selected that nobody offered
+unknown-subprotocol-refused   WS-17  a client that offers only unknown subprotocols is refused
+unknown-subprotocol-selected  WS-17  the first subprotocol offered is selected, whatever it is
+version-ignored               WS-4   every Sec-WebSocket-Version is upgraded
+version-8-accepted            WS-4   version 8 is upgraded, too
+key-ignored                   WS-4   a handshake without a key is upgraded
+fragments-are-messages        WS-5   each fragment is taken for a message
+last-fragment-lost            WS-5   the last fragment of three or more is lost
+empty-fragment-ends           WS-5   an empty fragment ends the message
+utf8-checked-per-fragment     WS-5   a character that two fragments share is not UTF-8
+pong-empty                    WS-13  pongs have no payload
+pong-missing                  WS-13  pings are not answered
+pong-cut                      WS-13  the pong has the first 64 bytes of the payload
+pong-repeats-first            WS-13  each pong has the payload of the connection's first ping
+pong-not-between-fragments    WS-13  a ping between fragments is not answered
+ping-ends-fragments           WS-13  a ping between fragments makes the fragments before it forgotten
+close-answered-1000           WS-14  a close frame is always answered with 1000
+close-without-code            WS-14  a close frame is answered with an empty one
+close-unanswered              WS-14  at a close frame TCP just ends
+close-keeps-tcp               WS-14  after the close frames TCP stays open
+utf8-replaced                 WS-6   bytes that are not UTF-8 become U+FFFD
+utf8-illegal                  WS-6   text that is not UTF-8 is answered as illegal
+utf8-close-1002               WS-6   text that is not UTF-8 is closed with 1002
+utf8-surrogates-accepted      WS-6   surrogates in UTF-8 are accepted
+utf8-processed-first          WS-6   a message that is not UTF-8 is repaired and processed, then closed
+message-max-65535             WS-7   messages of 65,536 bytes are too long
+message-max-32768             WS-7   messages beyond 32 KiB are too long
+too-long-1002                 WS-8   a message that is too long is closed with 1002
+too-long-1000                 WS-8   a message that is too long is closed with 1000
+too-long-without-close        WS-8   at a message that is too long TCP just ends
+too-long-by-one-accepted      WS-8   one byte more than the limit is accepted
+limit-for-each-fragment       WS-8   the limit counts for each fragment alone
+too-long-processed            WS-8   a fragmented message that is too long is processed up to there
+unmasked-accepted             WS-15  frames without a mask are accepted
+reserved-bits-accepted        WS-15  reserved bits are ignored
+reserved-bit-3-accepted       WS-15  only the reserved bits 1 and 2 are looked at
+opcode-3-ignored              WS-15  frames with the opcodes 3 to 7 are ignored
+opcode-11-ignored             WS-15  frames with the opcodes 11 to 15 are ignored
+fragmented-ping-accepted      WS-15  a ping that is fragmented is answered
+long-ping-accepted            WS-15  a ping of more than 125 bytes is answered
+stray-continuation-ignored    WS-15  a continuation without a beginning is ignored
+interleaved-accepted          WS-15  a new message inside a fragmented one replaces it
+violation-1000                WS-15  a frame that breaks the rules is closed with 1000
+violation-without-close       WS-15  a frame that breaks the rules just ends TCP
+replies-binary                WS-16  replies are binary messages
+deliveries-binary             WS-16  deliveries are binary messages
+deliveries-in-array           WS-16  a delivery is an array of one object
+reply-with-newline-object     WS-16  the reply has a second JSON text behind it
+astral-as-surrogates          WS-16  characters beyond U+FFFF leave as two surrogates in three bytes each
+greeting                      WS-11  a connection is greeted
+greeting-late                 WS-11  a connection that does nothing is told so after 300 ms
+notice-to-unsigned            WS-11  connections that are not signed are told how many users there are
+stop-1000                     WS-9   an orderly stop says 1000
+stop-without-close            WS-9   an orderly stop just ends TCP
+stop-tells-signed-only        WS-9   an orderly stop says nothing to connections that are not signed
+never-pings                   WS-10  nobody is ever pinged
+pings-without-end             WS-10  a peer that answers no ping is pinged again and again
+slow-reader-blocks-sender     WS-12  a sender waits until the slowest recipient has read
+slow-reader-blocks-all        WS-12  everybody waits until the slowest recipient has read
+slow-reader-costs-others      WS-12  when one device is slow, the devices behind it get nothing
+type-must-be-first            JSON-1  `type` has to be the first member
+no-space-before-colon         JSON-1  white space before a colon is refused
+newline-refused               JSON-1  only blanks and tabs are white space
+escaped-names-unknown         JSON-1  escapes in names are not decoded
+escaped-type-unknown          JSON-1  escapes in `type` are not decoded
+escaped-slash-refused         JSON-1  the escape of a slash is refused
+uppercase-hex-refused         JSON-1  upper-case digits in an escape are refused
+leading-zero                  JSON-2  01 is a number
+trailing-point                JSON-2  1. is a number
+leading-point                 JSON-2  .5 is a number
+plus-sign                     JSON-2  +1 is a number
+not-a-number                  JSON-2  NaN and Infinity are numbers
+trailing-comma                JSON-2  a comma may stand behind the last member
+trailing-comma-in-array       JSON-2  a comma may stand behind the last element
+raw-control                   JSON-2  control characters in strings need no escape
+raw-tab                       JSON-2  a tab in a string needs no escape
+byte-order-mark               JSON-2  a byte order mark is skipped
+second-value                  JSON-2  what stands behind the value is ignored
+comments                      JSON-2  comments are skipped
+single-quotes                 JSON-2  strings may stand in single quotes
+wide-space                    JSON-2  U+00A0 and form feed are white space
+empty-ignored                 JSON-2  an empty message is not answered
+unknown-escape                JSON-2  an unknown escape stands for its character
+capital-literals              JSON-2  True, False and None are literals
+not-json-just-closed          JSON-2  text that is not JSON is closed without a reply
+lone-surrogates               JSON-3  half a surrogate pair becomes U+FFFD
+lone-low-surrogate            JSON-3  the second half of a surrogate pair may stand alone
+lone-surrogate-in-unknown     JSON-3  half a surrogate pair is let pass in members that nobody reads
+lone-surrogate-in-name        JSON-3  half a surrogate pair is let pass in names
+unknown-members-refused       JSON-4  a request with an unknown member is illegal
+members-passed-on             JSON-4  the delivery has the request's other members as well
+members-in-reply              JSON-4  the reply has the request's other members as well
+first-name-counts             JSON-5  the first of members with the same name counts
+repeated-name-refused         JSON-5  a repeated name is illegal
+repeated-by-spelling          JSON-5  names are the same only if spelled the same; the plain one counts
+depth-32                      JSON-6  32 levels are too deep
+depth-63                      JSON-6  64 levels are too deep
+depth-without-end             JSON-7  every depth is accepted
+depth-of-arrays-only          JSON-7  objects do not count as levels
+depth-512-more                JSON-7  the limit is one more than documented
+too-deep-just-closed          JSON-7  what is nested too deep is closed without a reply
+string-ends-server            JSON-8  a message that is a JSON string ends the process
+deep-ends-server              JSON-8  10,000 levels end the process
+nul-ends-server               JSON-8  U+0000 in a uid ends the process
+long-digits-hang              JSON-8  numbers are computed digit by digit, in the square of their length
+deep-hangs                    JSON-8  nesting costs the square of its depth
+type-folded                   JSON-9  `type` is compared without case
+type-trimmed                  JSON-9  `type` is trimmed
+type-true-signs               JSON-9  `true` is a sign
+type-by-prefix                JSON-9  every `type` that begins like a known one is that one
+uid-zero-empty                UID-1  "0" is taken for empty
+uid-max-64                    UID-1  uids are 64 bytes at most
+uid-max-127                   UID-1  uids are shorter than 128 bytes
+uid-ascii-only                UID-1  uids are ASCII
+uid-without-space             UID-1  uids have no spaces
+uid-word-characters           UID-1  uids have letters, digits, underscore, hyphen and full stop only
+uid-c1-refused                UID-1  U+0080 to U+009F are refused as well
+uid-astral-refused            UID-1  uids have no characters beyond U+FFFF
+integer-uid-distinct          UID-2  the integer 1001 is another user than "1001"
+integer-uid-refused           UID-2  a uid is a string
+integer-to-refused            UID-2  `to` is a string
+negative-uid-refused          UID-2  a negative integer is refused
+minus-zero-kept               UID-2  -0 is "-0"
+uid-32-bits                   UID-2  integers wrap round at 32 bits
+uid-through-double            UID-2  integers are printed with 15 significant digits
+uid-max-integer-refused       UID-2  2^53-1 itself is out of range
+empty-uid                     UID-3  the empty string is a uid
+uid-129-bytes                 UID-3  129 bytes are accepted
+uid-128-characters            UID-3  the length is counted in characters
+uid-of-any-length             UID-3  the length is not looked at
+uid-del                       UID-3  U+007F is accepted
+uid-nul                       UID-3  U+0000 is accepted
+uid-newline                   UID-3  a newline is accepted
+uid-fraction                  UID-3  1001.0 is 1001
+uid-exponent                  UID-3  1e3 is 1000
+uid-2-53                      UID-3  2^53 is accepted
+uid-true                      UID-3  true is 1
+uid-null                      UID-3  null is the user "null"
+uid-array                     UID-3  an array is the user Array
+uid-object                    UID-3  an object is the user Array
+uid-trimmed                   UID-4  white space around a uid is removed
+uid-folded                    UID-4  uids are compared without case
+uid-ascii-folded              UID-4  A to Z and a to z are the same in uids
+uid-nfc                       UID-4  uids are normalised (NFC)
+uid-nfkc                      UID-4  uids are normalised (NFKC)
+uid-cut-at-64                 UID-4  only the first 64 bytes of a uid count
+uid-leading-zeros             UID-4  "007" is "7"
+uid-escapes-kept              UID-4  escapes in uids are not decoded
+from-as-signed                UID-5  `from` is a number if the uid was signed as one
+from-number-like              UID-5  `from` is a number if the uid looks like one
+object-to-array               BODY-1  {} arrives as []
+nested-object-to-array        BODY-1  {} inside of something arrives as []
+object-of-numbers-to-array    BODY-1  {"0":…,"1":…} arrives as an array
+number-6-digits               BODY-1  numbers are rounded to 6 digits
+number-15-digits              BODY-1  fractions are rounded to 15 digits
+number-32-bits                BODY-1  integers beyond 32 bits are cut
+nul-dropped                   BODY-1  U+0000 is dropped
+nul-ends-string               BODY-1  a string ends at U+0000
+astral-lost                   BODY-1  characters beyond U+FFFF become U+FFFD
+null-members-dropped          BODY-1  members that are null are dropped
+empty-members-dropped         BODY-1  members that are empty strings are dropped
+strings-trimmed               BODY-1  white space around strings is removed
+strings-nfc                   BODY-1  strings are normalised (NFC)
+strings-cut-at-1024           BODY-1  strings are cut after 1024 characters
+html-escaped                  BODY-1  < and & are escaped for HTML
+body-stringified              BODY-1  an object or array arrives as a string
+booleans-to-numbers           BODY-1  true and false arrive as 1 and 0
+body-wrapped                  BODY-1  an object arrives with a member of the server's
+newline-normalised            BODY-1  CR LF arrives as LF
+body-through-doubles          BODY-2  numbers arrive as doubles
+body-integers-clamped         BODY-2  integers beyond 64 bits arrive as the largest one
+body-huge-null                BODY-2  1e400 arrives as null
+body-minus-zero               BODY-2  -0 arrives as 0
+body-sorted                   BODY-2  members arrive sorted
+body-repeated-collapsed       BODY-2  of members with the same name the last arrives
+null-is-missing               BODY-3  null is a missing body
+false-is-missing              BODY-3  false is a missing body
+zero-is-missing               BODY-3  0 is a missing body
+empty-string-is-missing       BODY-3  "" is a missing body
+empty-array-is-missing        BODY-3  [] and {} are missing bodies
+body-must-be-string           BODY-3  a body that is not a string is refused
+cid-never                     CID-1  no reply has a cid
+cid-not-with-errors           CID-1  a reply with status 0 has no cid
+cid-not-with-sign             CID-1  the reply to a sign has no cid
+cid-cut-at-32                 CID-1  a cid is cut after 32 characters
+cid-64-refused                CID-1  a cid of 64 bytes is too long
+cid-ascii-only                CID-1  a cid is ASCII
+cid-trimmed                   CID-1  white space around a cid is removed
+cid-of-request-before         CID-1  the reply has the cid of the request before
+cid-number-if-digits          CID-1  a cid of digits is echoed as a number
+cid-not-with-unavailable      CID-1  (redis) an unavailable reply has no cid
+cid-null                      CID-2  a reply to a request without cid has cid null
+cid-empty                     CID-2  a reply to a request without cid has an empty one
+cid-sticks                    CID-2  a reply to a request without cid has the last one
+cid-made-up                   CID-2  a reply to a request without cid has one that the server made up
+cid-number-echoed             CID-3  a number is a cid
+cid-number-ignored            CID-3  a cid that is no string is ignored
+cid-null-ignored              CID-3  cid null is like none
+cid-empty-accepted            CID-3  the empty string is a cid
+cid-65-accepted               CID-3  65 bytes are accepted
+cid-64-characters             CID-3  the length is counted in characters
+invalid-cid-echoed            CID-3  the reply that calls a cid invalid has it
+invalid-cid-done              CID-3  a request with an invalid cid is done all the same
+invalid-cid-illegal           CID-3  a request with an invalid cid is illegal
+illegal-with-cid              CID-4  the reply to an illegal request has its cid
+reply-twice                   REPLY-1  each reply comes twice
+error-twice                   REPLY-1  each reply with status 0 comes twice
+reply-to-all-devices          REPLY-1  all devices of the sender's uid get the reply
+reply-to-newest               REPLY-1  every fifth reply goes to the newest connection
+reply-lost                    REPLY-1  every twentieth reply of a connection is lost
+reply-not-to-errors           REPLY-1  an invalid parameter gets no reply
+status-boolean                REPLY-2  status is true or false
+status-string                 REPLY-2  status is "1" or "0"
+status-200                    REPLY-2  status is 200 or 400
+status-1-for-invalid          REPLY-2  invalid parameters have status 1
+status-0-but-done             REPLY-2  a message to oneself is delivered and has status 0
+msg-english                   REPLY-3  msg is in English
+msg-traditional               REPLY-3  a sign is answered with traditional characters
+msg-sent                      REPLY-3  msg is "sent"
+msg-without-comma             REPLY-3  the comma of not_signed is a space
+msg-of-invalid                REPLY-3  an invalid uid has the text of an illegal request
+codes-missing                 REPLY-4  no reply has a code
+code-of-illegal-missing       REPLY-4  the illegal reply has no code
+code-invalid                  REPLY-4  the code of every invalid parameter is "invalid"
+code-number                   REPLY-4  codes are numbers
+reply-has-from                REPLY-5  replies have `from`
+sended-has-from               REPLY-5  the reply to a msg has `from`
+delivery-has-status           REPLY-5  deliveries have `status`
+to-before-not-signed          REPLY-6  parameters are checked before the sign
+cid-behind-not-signed         REPLY-6  the cid is checked behind the sign
+body-before-to                REPLY-6  the body is checked before `to`
+cid-before-illegal            REPLY-6  the cid is checked before the type
+cid-behind-parameters         REPLY-6  the cid is checked behind the other parameters
+reply-before-1007             REPLY-6  the illegal reply is sent before a close with 1007
+closes-after-not-signed       REPLY-7  not_signed closes the connection
+closes-after-invalid          REPLY-7  an invalid parameter closes the connection
+closes-after-third-error      REPLY-7  the third error closes the connection
+deaf-after-error              REPLY-7  after an error nothing is answered any more
+unavailable-but-sended        REPLY-8  (redis) a msg that cannot be done is answered as sended and lost
+unavailable-but-delivered     REPLY-8  (redis) a msg that is answered as unavailable is delivered at once
+unavailable-delivered-later   REPLY-8  (redis) a msg answered as unavailable is delivered when Redis is back
+unavailable-signed-later      REPLY-8  (redis) a sign answered as unavailable is done when Redis is back
+unavailable-but-signed        REPLY-8  (redis) a sign that is answered as unavailable is done at once
+sign-without-token            SIGN-1  the reply to a sign has no token
+sign-status-0                 SIGN-1  the reply to a sign has status 0
+token-empty                   SIGN-2  the token is empty
+token-uppercase               SIGN-2  the token has upper-case digits
+token-31-digits               SIGN-2  the token has 31 digits
+token-uuid                    SIGN-2  the token is a UUID with hyphens
+token-64-digits               SIGN-2  the token has 64 digits
+token-of-connection           SIGN-3  the token is the same for each sign of a connection
+token-of-uid                  SIGN-3  the token is the MD5 of the uid
+token-of-second               SIGN-3  the token is the MD5 of the clock in seconds
+token-counter                 SIGN-3  the token counts
+token-of-server               SIGN-3  the token is always the same
+sign-takes-effect-late        SIGN-4  a device is added 300 ms after the reply
+sign-before-first-message     SIGN-4  a device is added at its first own msg
+second-device-not-added       SIGN-4  a second device is signed and receives nothing
+resign-doubles                SIGN-5  after the same sign again each message comes twice
+resign-removes                SIGN-5  after the same sign again nothing comes
+resign-toggles-after-move     SIGN-5  after another sign and the first again nothing comes
+move-keeps-old                SIGN-6  after a sign with another uid the old uid's messages come, too
+move-keeps-old-only           SIGN-6  after a sign with another uid only the old uid's messages come
+move-sends-as-old             SIGN-6  after a sign with another uid messages are from the old one
+move-takes-effect-late        SIGN-6  the old uid is left 300 ms after the reply
+move-refused                  SIGN-6  a sign with another uid is answered and ignored
+failed-sign-unsigns           SIGN-7  a failed sign makes the connection unsigned
+failed-sign-stops-receiving   SIGN-7  after a failed sign the device can send and receives nothing
+failed-sign-signs             SIGN-7  a sign with an invalid cid signs
+missing-uid-signs             SIGN-8  a sign without uid is the user ""
+missing-uid-illegal           SIGN-8  a sign without uid is illegal
+invalid-uid-as-to             SIGN-8  an invalid uid is answered as invalid_to
+one-device-only               SIGN-9  a sign takes the uid from its older device
+older-device-closed           SIGN-9  a sign closes the uid's older devices
+two-devices-only              SIGN-9  the third device of a uid is refused
+ten-devices-only              SIGN-9  the eleventh device of a uid takes the first one's place
+msg-refused-past-1k           MSG-1  a msg of more than 1 KiB is answered as invalid_to
+msg-refused-after-10          MSG-1  from the eleventh msg of a connection on each is answered as unavailable
+msg-to-self-refused           MSG-1  a msg to oneself is answered as invalid_to
+newest-device-only            MSG-2  only the newest device gets the message
+oldest-device-only            MSG-2  only the oldest device gets the message
+third-device-forgotten        MSG-2  the third device gets nothing
+two-devices-get-it            MSG-2  only two devices get the message
+delivered-twice               MSG-2  each message comes twice
+second-device-twice           MSG-2  the second device gets each message twice
+lost-past-1k                  MSG-2  a body of more than 1 KiB does not arrive
+lost-past-60k                 MSG-2  a body of more than 60,000 bytes does not arrive
+lost-each-tenth               MSG-2  every tenth message does not arrive
+body-and-to-swapped           MSG-2  `from` is the recipient
+to-senders-devices-too        MSG-3  the sender's other devices get the message, too
+to-sender-too                 MSG-3  the sending connection gets the message, too
+to-prefix-too                 MSG-3  users whose uid begins like `to` get the message, too
+to-shorter-prefix-too         MSG-3  users whose uid is a beginning of `to` get the message, too
+to-unsigned-too               MSG-3  connections that are not signed get the message, too
+to-everyone                   MSG-3  everybody who is signed gets the message
+to-newest-too                 MSG-3  every third message goes to the newest connection, too
+unsigned-sends                MSG-4  a connection that is not signed sends as ""
+unsigned-delivered            MSG-4  the msg of a connection that is not signed is delivered all the same
+unsigned-illegal              MSG-4  the msg of a connection that is not signed is illegal
+offline-status-0              MSG-5  a msg to nobody has status 0
+offline-msg                   MSG-5  a msg to nobody is answered with "offline"
+offline-count                 MSG-5  the reply says how many devices got the message
+offline-no-reply              MSG-5  a msg to nobody is not answered
+missing-to-sended             MSG-6  a msg without `to` is answered as sended
+missing-to-self               MSG-6  a msg without `to` goes to the sender
+invalid-to-everyone           MSG-6  a msg with an invalid `to` goes to everyone
+missing-to-as-uid             MSG-6  a missing `to` is answered as invalid_uid
+missing-body-null             MSG-7  a msg without body delivers null
+missing-body-sended           MSG-7  a msg without body is answered as sended
+missing-body-delivered        MSG-7  a msg without body is answered as missing_body and delivers null
+self-not-sender               MSG-8  of a msg to oneself the sending connection gets nothing
+self-only-sender              MSG-8  a msg to oneself reaches the sending connection only
+from-given                    MSG-9  `from` is what the request says
+from-of-first-device          MSG-9  every fifth `from` is the first user's
+from-of-last-sign             MSG-9  `from` is whoever signed last
+pipelined-swapped             ORDER-1  two requests that wait are taken in the wrong order
+errors-overtake               ORDER-1  errors overtake replies that wait
+pending-before-illegal-lost   ORDER-1  what waits before an illegal request is dropped
+pipelined-past-32-lost        ORDER-1  of more than 32 requests that wait the rest is dropped
+signs-overtake                ORDER-1  a sign that waits is taken first
+long-messages-late            ORDER-2  deliveries of more than 1 KiB come 50 ms later
+deliveries-swapped            ORDER-2  a device gets each second message before the first
+second-device-late            ORDER-2  the second device gets each odd message 50 ms later
+reply-before-delivery         ORDER-3  the reply comes before the delivery to oneself
+late-300-ms                   ORDER-3  all deliveries come 300 ms late
+close-drops-waiting           ORDER-4  what waits when the close frame comes is dropped
+close-drops-last              ORDER-4  the last request before the close frame is dropped
+close-stops-deliveries        ORDER-4  what waits when the close frame comes is answered but not delivered
+non-object-ignored            ILLEGAL-1  a message that is no object is not answered
+null-ignored                  ILLEGAL-1  null is not answered
+unknown-type-invalid          ILLEGAL-1  an unknown type is an invalid parameter
+missing-type-msg              ILLEGAL-1  a request without type is a msg
+disconnect-missing            ILLEGAL-1  the illegal reply has no disconnect
+disconnect-boolean            ILLEGAL-1  disconnect is true
+binary-as-text                ILLEGAL-2  binary messages are taken for text
+binary-ignored                ILLEGAL-2  binary messages are not answered
+binary-1003                   ILLEGAL-2  binary messages are closed with 1003
+illegal-stays-open            ILLEGAL-3  the connection stays open after an illegal request
+illegal-1000                  ILLEGAL-3  an illegal request is closed with 1000
+illegal-without-code          ILLEGAL-3  an illegal request is closed without a code
+illegal-without-close         ILLEGAL-3  after an illegal request TCP just ends
+illegal-third-only            ILLEGAL-3  only the third illegal request closes
+illegal-signed-stays          ILLEGAL-3  the connection stays open if it is signed
+illegal-rest-answered         ILLEGAL-4  what waits behind an illegal request is answered before the close
+illegal-rest-done             ILLEGAL-4  what waits behind an illegal request is done without reply
+illegal-next-done             ILLEGAL-4  the request behind an illegal one is done
+born-signed                   ID-1  a new connection has the uid of the one that closed last
+born-as-newest                ID-1  a new connection has the uid that signed last
+born-signed-from-store        ID-1  (redis) fds count from 1, and a new one is who Redis says
+unsigned-after-20             ID-2  after twenty requests a connection is not signed any more
+unsigned-without-key          ID-2  (redis) who has no key in Redis is not signed any more
+unsigned-without-set          ID-2  (redis) who is in no set in Redis gets nothing any more
+close-leaves-traces           ID-3  (redis) a close frame leaves the traces
+reset-leaves-traces           ID-3  (redis) a reset leaves the traces
+end-leaves-traces             ID-3  (redis) the end of TCP without close frame leaves the traces
+traces-gone-late              ID-3  (redis) traces are gone after 3 s
+close-leaves-key              ID-3  (redis) a close leaves the fd's own key
+set-late                      STORE-1  the set is written 300 ms after the reply
+set-is-list                   STORE-1  the fds are a list
+set-of-newest-only            STORE-1  the set has the newest fd only
+set-doubled                   STORE-1  the set has each fd once more with a mark
+set-kept-with-mark            STORE-2  an empty set is kept with a mark
+move-leaves-fd                STORE-2  a sign with another uid leaves the fd in the old set
+close-leaves-fd               STORE-2  a close leaves the fd in the set
+ttl-missing                   STORE-3  the fd's key has no TTL
+ttl-90000                     STORE-3  the fd's key lives for 90,000 s
+key-is-hash                   STORE-3  the fd's key is a hash
+key-is-json                   STORE-3  the fd's key is the uid in quotes
+key-of-first-uid              STORE-3  the fd's key stays at the first uid
+ttl-not-renewed               STORE-11  the TTL is never renewed
+ttl-renewed-if-missing        STORE-11  the fd's key is written again only when it is gone
+fd-with-space                 STORE-4  an fd has a space
+fd-too-long                   STORE-4  an fd has 65 characters
+fd-not-ascii                  STORE-4  an fd is not ASCII
+fd-from-1                     STORE-5  fds count from 1 at each start
+fd-reused                     STORE-5  the fd of a closed connection is used again
+stale-stay                    STORE-6  stale fds stay in the set
+stale-keys-stay               STORE-6  the keys of stale fds stay
+stale-late                    STORE-6  stale fds are removed after the reply
+stale-foreign-stay            STORE-6  stale fds stay if this server has not made them up
+stale-first-only              STORE-6  a sign removes one stale fd
+stale-resign-only             STORE-6  stale fds are removed by the second sign only
+live-siblings-removed         STORE-7  a sign removes the uid's other devices
+live-elsewhere-removed        STORE-7  a sign removes the devices of other servers
+stale-stops-delivery          STORE-12  a stale fd in the set ends the delivery
+stale-refuses-msg             STORE-12  a msg to a uid with a stale fd is unavailable
+never-repaired                STORE-8  what is deleted does not come back
+set-not-repaired              STORE-8  only the fd's keys come back
+deleted-not-delivered         STORE-8  who is deleted from the set gets nothing until it is back
+outage-hangs                  STORE-9  without Redis nothing is answered
+outage-after-5-s              STORE-9  a hung Redis is noticed after 5 s
+outage-closes                 STORE-9  without Redis connections are closed
+outage-exits                  STORE-9  without Redis the server exits
+outage-sended                 STORE-9  without Redis a msg is answered as sended
+outage-signs                  STORE-9  without Redis a sign is answered with status 1
+never-back                    STORE-10  Redis is never tried again
+back-after-8-s                STORE-10  Redis is tried again every 8 s
+back-unsigned                 STORE-10  when Redis is back nobody is signed
+back-without-traces           STORE-10  when Redis is back nobody is written anew
+identity-from-store           STORE-13  who a sender is stands in Redis
+devices-from-store            STORE-13  whom Redis names gets the message
+wrong-type-exits              STORE-13  a key of the wrong type ends the server
+wrong-type-unavailable        STORE-13  a key of the wrong type makes signs unavailable for ever
+odd-member-exits              STORE-13  a member that is not ASCII ends the server
+cid-required                  COMPAT-1  a request without cid is refused
+token-renamed                 COMPAT-1  the token is called "session"
+msg-renamed                   COMPAT-1  msg is called "message"
+body-renamed                  COMPAT-1  body is called "data" in deliveries
+broadcast-invalid             COMPAT-2  a broadcast is answered as not supported and the connection stays
+broadcast-served              COMPAT-2  a broadcast is answered as sended
+presence                      COMPAT-3  who is online is pushed to everybody
+receipts                      COMPAT-3  the sender is told when a message has been delivered
+history                       COMPAT-3  who signs gets the last message to the uid again
+""")

@@ -27,6 +27,14 @@ class Violation(Exception):
         self.code = code
 
 
+class NotUtf8(Violation):
+    """A text message is not UTF-8."""
+
+    def __init__(self, payload: bytes) -> None:
+        super().__init__(1002 if fault("utf8-close-1002") else 1007)
+        self.payload = payload
+
+
 @dataclass(frozen=True)
 class Frame:
     final: bool
@@ -48,13 +56,28 @@ async def accept_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamW
             b"Content-Length: 0\r\nConnection: close\r\n\r\n"
         )
         return False
-    accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+    digest = hashlib.sha1(key + _GUID)
+    accept = base64.b64encode(digest.digest())
+    if fault("wrong-accept-key"):
+        accept = digest.hexdigest().encode()
     # [WS-3] Nothing is offered back: this server knows neither subprotocols nor extensions.
     writer.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n" + _uninvited(head) + b"\r\n"
     )
     return True
+
+
+def _uninvited(head: list[bytes]) -> bytes:
+    """Nothing, but for faults."""
+    offered = _headers_of(head).get(b"sec-websocket-protocol", b"")
+    if fault("subprotocol-uninvited"):
+        return b"Sec-WebSocket-Protocol: chat\r\n"
+    if fault("extension-uninvited"):
+        return b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    if fault("unknown-subprotocol-selected") and offered:
+        return b"Sec-WebSocket-Protocol: " + _tokens(offered)[0] + b"\r\n"
+    return b""
 
 
 async def _read_head(reader: asyncio.StreamReader) -> list[bytes]:
@@ -79,20 +102,40 @@ def _key_of(head: list[bytes]) -> bytes | None:
     """The client's key if the head is a complete WebSocket handshake. [WS-1], [WS-4]"""
     if not head or not head[0].startswith(b"GET ") or not head[0].endswith(b" HTTP/1.1"):
         return None
-    headers: dict[bytes, bytes] = {}
-    for line in head[1:]:
-        name, _, value = line.partition(b":")
-        name = name.strip().lower()
-        headers[name] = headers[name] + b"," + value.strip() if name in headers else value.strip()
+    headers = _headers_of(head)
+    if _refused_by_fault(head, headers):
+        return None
     key = headers.get(b"sec-websocket-key", b"")
     wanted = (
         b"host" in headers,
         b"websocket" in _tokens(headers.get(b"upgrade", b"")),
         b"upgrade" in _tokens(headers.get(b"connection", b"")),
-        headers.get(b"sec-websocket-version") == b"13",
-        _is_key(key),
+        headers.get(b"sec-websocket-version") == b"13"
+        or fault("version-ignored")
+        or (fault("version-8-accepted") and headers.get(b"sec-websocket-version") == b"8"),
+        _is_key(key) or fault("key-ignored"),
     )
     return key if all(wanted) else None
+
+
+def _headers_of(head: list[bytes]) -> dict[bytes, bytes]:
+    """Name in lower case -> value; the values of a repeated name are joined by commas."""
+    headers: dict[bytes, bytes] = {}
+    for line in head[1:]:
+        name, _, value = line.partition(b":")
+        name = name.strip().lower()
+        headers[name] = headers[name] + b"," + value.strip() if name in headers else value.strip()
+    return headers
+
+
+def _refused_by_fault(head: list[bytes], headers: dict[bytes, bytes]) -> bool:
+    if fault("header-case-matters"):
+        return b"Upgrade: websocket" not in head or b"Connection: Upgrade" not in head
+    if fault("connection-list-refused"):
+        return headers.get(b"connection", b"").lower() != b"upgrade"
+    if fault("subprotocol-required"):
+        return b"sec-websocket-protocol" not in headers
+    return fault("unknown-subprotocol-refused") and b"sec-websocket-protocol" in headers
 
 
 def _tokens(value: bytes) -> list[bytes]:
@@ -113,25 +156,64 @@ async def read_frames(reader: asyncio.StreamReader, message_max: int) -> AsyncIt
     """
     opcode = CONTINUATION  # of the message whose fragments are being collected; CONTINUATION: there is none
     parts = bytearray()
+    n_fragments = 0
+    if fault("message-max-65535"):
+        message_max = 65535
+    if fault("message-max-32768"):
+        message_max = 32768
+    if fault("too-long-by-one-accepted"):
+        message_max += 1
     while True:
-        frame = await _read_frame(reader, message_max - len(parts))
+        try:
+            frame = await _read_frame(
+                reader, message_max - (0 if fault("limit-for-each-fragment") else len(parts))
+            )
+        except Violation as violation:
+            if fault("too-long-processed") and violation.code == 1009 and parts:
+                yield Frame(True, opcode, bytes(parts))
+            raise
         if frame.is_control:
-            yield frame
+            if opcode != CONTINUATION and frame.opcode == PING:
+                if fault("pong-not-between-fragments"):
+                    continue
+                if fault("ping-ends-fragments"):
+                    opcode, parts = CONTINUATION, bytearray()
+            if _is_known(frame.opcode):
+                yield frame
             if frame.opcode == CLOSE:
                 return
             continue
+        if not _is_known(frame.opcode):
+            continue
+        if fault("fragments-are-messages"):
+            yield Frame(True, frame.opcode or TEXT, frame.payload)
+            continue
+        if fault("interleaved-accepted") and frame.opcode != CONTINUATION:
+            opcode, parts = CONTINUATION, bytearray()
         if (frame.opcode == CONTINUATION) != (opcode != CONTINUATION):
+            if fault("stray-continuation-ignored") and frame.opcode == CONTINUATION:
+                continue
             raise Violation(1002)
         opcode = frame.opcode or opcode
-        parts += frame.payload
-        if frame.final:
+        n_fragments = n_fragments + 1 if frame.opcode == CONTINUATION else 1
+        if fault("utf8-checked-per-fragment"):
+            _checked(opcode, frame.payload)
+        if not (fault("last-fragment-lost") and frame.final and n_fragments >= 3):
+            parts += frame.payload
+        if frame.final or (fault("empty-fragment-ends") and not frame.payload):
             yield Frame(True, opcode, _checked(opcode, bytes(parts)))
             opcode, parts = CONTINUATION, bytearray()
 
 
 def _checked(opcode: int, payload: bytes) -> bytes:
     if opcode == TEXT and not is_utf8(payload):
-        raise Violation(1007)
+        if fault("utf8-replaced"):
+            return payload.decode(errors="replace").encode()
+        if fault("utf8-illegal"):
+            return b"not UTF-8"
+        if fault("utf8-surrogates-accepted") and _is_utf8_with_surrogates(payload):
+            return payload.decode(errors="replace").encode()
+        raise NotUtf8(payload)
     return payload
 
 
@@ -139,9 +221,15 @@ async def _read_frame(reader: asyncio.StreamReader, payload_max: int) -> Frame:
     first, second = await reader.readexactly(2)
     final, reserved, opcode = bool(first & 0x80), first & 0x70, first & 0x0F
     masked, size = bool(second & 0x80), second & 0x7F
-    if reserved or opcode not in _OPCODES or not masked:
+    if fault("reserved-bits-accepted") or (fault("reserved-bit-3-accepted") and reserved == 0x10):
+        reserved = 0
+    if reserved or not (_is_known(opcode) or _is_ignored_by_fault(opcode)):
         raise Violation(1002)
-    if opcode >= CLOSE and (not final or size > _CONTROL_BYTES_MAX):
+    if not masked and not fault("unmasked-accepted"):
+        raise Violation(1002)
+    if opcode >= CLOSE and not final and not fault("fragmented-ping-accepted"):
+        raise Violation(1002)
+    if opcode >= CLOSE and size > _CONTROL_BYTES_MAX and not fault("long-ping-accepted"):
         raise Violation(1002)
     if size == 126:
         size = int.from_bytes(await reader.readexactly(2), "big")
@@ -149,11 +237,21 @@ async def _read_frame(reader: asyncio.StreamReader, payload_max: int) -> Frame:
         size = int.from_bytes(await reader.readexactly(8), "big")
     if opcode < CLOSE and size > payload_max:
         raise Violation(1009)
-    mask = await reader.readexactly(4)
+    mask = await reader.readexactly(4) if masked else bytes(4)
     frame = Frame(final, opcode, _unmask(await reader.readexactly(size), mask))
     if opcode == CLOSE:
         _check_close(frame.payload)
     return frame
+
+
+def _is_known(opcode: int) -> bool:
+    return opcode in _OPCODES
+
+
+def _is_ignored_by_fault(opcode: int) -> bool:
+    if 3 <= opcode <= 7:
+        return fault("opcode-3-ignored")
+    return opcode >= 11 and fault("opcode-11-ignored")
 
 
 def _unmask(payload: bytes, mask: bytes) -> bytes:
@@ -172,6 +270,14 @@ def _check_close(payload: bytes) -> None:
         raise Violation(1002)
     if not is_utf8(payload[2:]):
         raise Violation(1007)
+
+
+def _is_utf8_with_surrogates(payload: bytes) -> bool:
+    try:
+        payload.decode(errors="surrogatepass")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def is_utf8(payload: bytes) -> bool:

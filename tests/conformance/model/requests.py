@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import dataclass
 
-from .faults import fault
 from .strict_json import NotJson, read_object, read_string
 
 UID_BYTES_MAX = 128
@@ -20,7 +19,7 @@ class Illegal(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A legal request. None stands for a parameter that is missing or invalid; 'body' is a JSON value's text."""
+    """A legal request; None: the parameter is missing or invalid; 'body' is the text of a JSON value."""
 
     type: str
     uid: str | None = None
@@ -32,9 +31,12 @@ class Request:
 
 def read_request(text: str) -> Request:
     try:
-        members = read_object(text)
+        return request_of(read_object(text))
     except NotJson as reason:
         raise Illegal(str(reason)) from None
+
+
+def request_of(members: dict[str, str]) -> Request:
     kind = _string(members.get("type"))
     if kind not in ("sign", "msg"):  # [JSON-9]
         raise Illegal(f"type {kind!r}")

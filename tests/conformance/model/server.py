@@ -10,7 +10,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from .faults import fault
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, Violation, accept_handshake, encode_frame, read_frames
 from .requests import SENDED, SIGNED, Illegal, Request, delivery, done, failed, read_request
 from .store import MemoryStore, RedisStore, Store, Unavailable
@@ -75,7 +74,7 @@ class Connection:
         self._writer.transport.abort()
 
     async def end(self) -> None:
-        """End TCP, reading on for a while: a reset would take the close frame from a peer that still sends."""
+        """End TCP, reading on for a while: a reset would take the close frame from a peer."""
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(self._settings.linger):
                 if self._writer.can_write_eof():
@@ -133,9 +132,7 @@ class Server:
         self._devices: dict[str, dict[str, Connection]] = {}  # uid -> fd -> connection: the truth
         self._tasks: set[asyncio.Task[None]] = set()  # one for each TCP connection
         self._works: set[asyncio.Task[int | None]] = set()  # one for each WebSocket
-        self._store: Store = MemoryStore()
-        if settings.redis:
-            self._store = RedisStore(settings.redis, self._roster, settings.refresh)
+        self._store = self._new_store()
         self._listener: asyncio.Server | None = None
 
     async def start(self, port: int) -> int:
@@ -173,7 +170,7 @@ class Server:
         if not accepted:
             writer.close()
             return
-        connection = Connection(reader, writer, self._store.new_fd(), self._settings)
+        connection = self._new_connection(reader, writer)
         helpers = [asyncio.create_task(connection.listen()), asyncio.create_task(connection.watch())]
         work = asyncio.create_task(self._work(connection))
         self._works.add(work)
@@ -186,6 +183,9 @@ class Server:
         await self._leave(connection)
         await connection.end()
 
+    def _new_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection:
+        return Connection(reader, writer, self._store.new_fd(), self._settings)
+
     async def _leave(self, connection: Connection) -> None:
         """[ID-3] Nothing names the connection any more."""
         uid = connection.uid
@@ -194,17 +194,26 @@ class Server:
             await self._store.forget(connection.fd, uid)
 
     async def _work(self, connection: Connection) -> int | None:
-        """Answer requests one by one ([ORDER-1]) until the connection ends; returns the code to close with."""
+        """Answer requests one by one ([ORDER-1]) until the connection ends; the code to close with."""
         while True:
-            message = await connection.inbox.get()
+            message = await self._next(connection)
             if isinstance(message, Ending):
                 return message.code
             try:
-                request = self._read(message)
+                await self._handle(connection, message)
             except Illegal:
-                connection.send(failed("illegal"))
+                self._reply(connection, failed("illegal"))
                 return ILLEGAL  # [ILLEGAL-4] what is still in the inbox is never looked at
-            connection.send(await self._answer(connection, request))
+
+    async def _next(self, connection: Connection) -> Message | Ending:
+        return await connection.inbox.get()
+
+    async def _handle(self, connection: Connection, message: Message) -> None:
+        request = self._read(message)
+        self._reply(connection, await self._answer(connection, request))
+
+    def _reply(self, connection: Connection, text: str) -> None:
+        connection.send(text)
 
     def _read(self, message: Message) -> Request:
         if message.opcode == BINARY:  # [ILLEGAL-2]
@@ -227,7 +236,10 @@ class Server:
         if uid is None:
             return failed("invalid_uid", request.cid)
         await self._store.sign(connection.fd, connection.uid, uid, lambda: self._bind(connection, uid))
-        return done(SIGNED, request.cid, token=secrets.token_hex(16))
+        return done(SIGNED, request.cid, token=self._new_token(connection))
+
+    def _new_token(self, connection: Connection) -> str:
+        return secrets.token_hex(16)
 
     async def _msg(self, connection: Connection, request: Request) -> str:
         if connection.uid is None:
@@ -237,9 +249,16 @@ class Server:
         if request.body is None:
             return failed("missing_body", request.cid)
         await self._store.ready(request.to)
-        for device in list(self._devices.get(request.to, {}).values()):
-            device.send(delivery(request.body, sender=connection.uid))
+        text = delivery(request.body, sender=connection.uid)
+        for device in self._recipients(connection, request.to):
+            self._deliver(device, text)
         return done(SENDED, request.cid)
+
+    def _recipients(self, sender: Connection, to: str) -> list[Connection]:
+        return list(self._devices.get(to, {}).values())
+
+    def _deliver(self, device: Connection, text: str) -> None:
+        device.send(text)
 
     def _bind(self, connection: Connection, uid: str) -> None:
         """The connection is a device of 'uid' from now on, and of no other. [SIGN-6]"""
@@ -255,6 +274,11 @@ class Server:
         if not devices:
             del self._devices[connection.uid]
         connection.uid = None
+
+    def _new_store(self) -> Store:
+        if self._settings.redis:
+            return RedisStore(self._settings.redis, self._roster, self._settings.refresh)
+        return MemoryStore()
 
     def _roster(self) -> dict[str, str]:
         return {fd: uid for uid, devices in self._devices.items() for fd in devices}

@@ -17,8 +17,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from .faults import fault
-
 Roster = Callable[[], dict[str, str]]  # fd -> uid of every signed connection, now
 
 
@@ -133,7 +131,7 @@ class RedisStore:
             self._doubtful.discard((fd, uid))
 
     async def _do(self, operation: Callable[[], Any]) -> None:
-        """Run 'operation' alone, within the time limit; Unavailable at once while Redis is known to be lost."""
+        """Run 'operation' alone, within the time limit; Unavailable at once while Redis is lost."""
         if not self._is_up:
             raise Unavailable
         try:
@@ -193,9 +191,9 @@ class RedisStore:
         for attempt in (1, 2):
             pipeline = self._redis.pipeline(transaction=True)
             if old is not None and old != new:
-                pipeline.srem(_set_key(old), fd)
-            pipeline.sadd(_set_key(new), fd)
-            pipeline.set(_uid_key(fd), new, ex=self.TTL_S)
+                pipeline.srem(set_key(old), fd)
+            pipeline.sadd(set_key(new), fd)
+            pipeline.set(uid_key(fd), new, ex=self.TTL_S)
             try:
                 await pipeline.execute()
                 return
@@ -207,29 +205,32 @@ class RedisStore:
     async def _erase(self, fd: str, uid: str) -> None:
         """Remove 'fd' from the set of 'uid', and its own key unless it is signed as another uid by now."""
         with suppress(ResponseError):
-            await self._redis.srem(_set_key(uid), fd)
+            await self._redis.srem(set_key(uid), fd)
         if self._roster().get(fd) is None:
-            await self._redis.delete(_uid_key(fd))
+            await self._redis.delete(uid_key(fd))
 
     async def _remove_wrong_types(self, *uids: str | None) -> None:
         for uid in uids:
-            if uid is not None and await self._redis.type(_set_key(uid)) not in (b"set", b"none"):
-                await self._redis.delete(_set_key(uid))
+            if uid is not None and await self._redis.type(set_key(uid)) not in (b"set", b"none"):
+                await self._redis.delete(set_key(uid))
 
     async def _sweep(self, uid: str, but: str | None = None) -> None:
         """Remove from the set every fd whose connection does not exist, with its own key. [STORE-6]"""
         roster = self._roster()
         try:
-            members: set[bytes] = await self._redis.smembers(_set_key(uid))  # type: ignore[assignment]
+            members: set[bytes] = await self._redis.smembers(set_key(uid))  # type: ignore[assignment]
         except ResponseError:
             return  # not a set; the next sign or renewal of a device repairs it
         for member in members:
             fd = member.decode(errors="surrogateescape")
             if fd == but or roster.get(fd) == uid or await self._is_elsewhere(fd):
                 continue
-            await self._redis.srem(_set_key(uid), member)
-            if fd not in roster:
-                await self._redis.delete(b"chat_map_fd_uid:" + member)
+            await self._remove_stale(uid, member)
+
+    async def _remove_stale(self, uid: str, member: bytes) -> None:
+        await self._redis.srem(set_key(uid), member)
+        if member.decode(errors="surrogateescape") not in self._roster():
+            await self._redis.delete(b"chat_map_fd_uid:" + member)
 
     async def _is_elsewhere(self, fd: str) -> bool:
         """Is 'fd' a connection of another server that is alive?"""
@@ -239,11 +240,11 @@ class RedisStore:
         return bool(await self._redis.exists(_node_key(node)))
 
 
-def _set_key(uid: str) -> bytes:
+def set_key(uid: str) -> bytes:
     return b"chat_map_uid_fd:" + uid.encode()
 
 
-def _uid_key(fd: str) -> bytes:
+def uid_key(fd: str) -> bytes:
     return b"chat_map_fd_uid:" + fd.encode()
 
 

@@ -1,13 +1,11 @@
 """RFC 8259 to the letter, over text that keeps its spelling. SPEC 3.1.
 
 Python's own json module is too lax for a model: it takes NaN and lone surrogates, turns numbers into doubles,
-and has a recursion limit of its own. This reader builds no values at all. It proves that a text is one JSON object
-and returns each member's value as the text it was written in, which is how a body is relayed unchanged.
+and has a recursion limit of its own. This reader builds no values at all. It proves that a text is one JSON
+object and returns each member's value as the text it was written in, which is how a body is relayed unchanged.
 """
 
 import re
-
-from .faults import fault
 
 DEPTH_MAX = 512  # [JSON-7] the documented limit
 
@@ -29,7 +27,7 @@ class NotJson(Exception):
     """The text is not one JSON object, or one nested too deep."""
 
 
-def read_object(text: str) -> dict[str, str]:
+def read_object(text: str, depth_max: int = DEPTH_MAX) -> dict[str, str]:
     """The members of the object that 'text' is: decoded name -> text. The last of equal names counts."""
     members: dict[str, str] = {}
     at = _skip(text, 0)
@@ -40,7 +38,7 @@ def read_object(text: str) -> dict[str, str]:
         return _finish(text, at + 1, members)
     while True:
         name, at = _name(text, at)
-        end = _value(text, at, depth=1)
+        end = _value(text, at, depth_max - 1)
         members[name] = text[at:end]
         at = _skip(text, end)
         if text.startswith("}", at):
@@ -68,14 +66,14 @@ def _finish(text: str, at: int, members: dict[str, str]) -> dict[str, str]:
     return members
 
 
-def _value(text: str, at: int, depth: int) -> int:
+def _value(text: str, at: int, depth_max: int) -> int:
     """The end of the value that begins at 'at'. Keeps its own stack: no input can exhaust Python's."""
     closers: list[str] = []
     while True:
         opener = text[at : at + 1]
         if opener in ("{", "["):
             closers.append("}" if opener == "{" else "]")
-            if depth + len(closers) > DEPTH_MAX:
+            if len(closers) > depth_max:
                 raise NotJson("nested too deep")
             at = _skip(text, at + 1)
             if not text.startswith(closers[-1], at):
