@@ -103,6 +103,8 @@ class Target:
 
     def log(self) -> str:
         """The end of what the server has written to stdout and stderr."""
+        if self._log_file.closed:  # the run was cut short, and this is the report of its last teardown
+            return ""
         size = self._log_file.seek(0, os.SEEK_END)
         self._log_file.seek(max(0, size - _LOG_SHOWN_MAX))
         return self._log_file.read().decode("utf-8", "backslashreplace")
