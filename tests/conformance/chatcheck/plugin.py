@@ -87,6 +87,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--url", help="ws:// or wss:// URL of a server that runs")
     group.addoption("--start", help="command that starts the server; {port} and {redis} are filled in")
     group.addoption("--redis", help="redis:// URL of the Redis that the server uses")
+    group.addoption("--only", action="append", metavar="ID", help="check only this clause; may be repeated")
     group.addoption("--timeout-factor", type=float, default=1.0, help="multiply all time limits by this")
     group.addoption("--strict-should", action="store_true", help="a SHOULD that fails, fails the run")
     group.addoption("--path", action="append", help="a documented path besides /; may be repeated")
@@ -122,11 +123,14 @@ def pytest_configure(config: pytest.Config) -> None:
     set_factor(config.getoption("timeout_factor"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every check says what it proves; those that take Redis away come last, for they take longest."""
     for item in items:
         if "server" in getattr(item, "fixturenames", ()) and not _clauses(item):
             raise pytest.UsageError(f"{item.nodeid}: no clause; mark it with @pytest.mark.spec")
+    if only := set(config.getoption("only") or ()):
+        config.hook.pytest_deselected(items=[item for item in items if not only.intersection(_clauses(item))])
+        items[:] = [item for item in items if only.intersection(_clauses(item))]
     items.sort(key=lambda item: ("redis_control" in _needs(item), "start" in _needs(item)))
 
 

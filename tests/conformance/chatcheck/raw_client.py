@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from chatcheck.address import Address
 from chatcheck.conversation import Conversation, NothingCame
-from chatcheck.timing import AT_ONCE_SECONDS, deadline
+from chatcheck.timing import deadline
 from chatcheck.transcript import Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
@@ -239,10 +239,10 @@ class RawClient(Conversation):
             raise Mismatch("an HTTP response", first)
         return Response(int(words[1]), headers)
 
-    def recv_frame(self, wanted: str = "a frame", within: float = AT_ONCE_SECONDS) -> Frame | None:
-        """The next frame, whatever it is; None at the end of TCP."""
+    def recv_frame(self, wanted: str = "a frame", until: float | None = None) -> Frame | None:
+        """The next frame, whatever it is; None at the end of TCP. `until`: a moment that deadline() gave."""
         __tracebackhide__ = True
-        until = deadline(within)
+        until = until if until is not None else deadline()
         while (size := _frame_size(self._received)) is None:
             if not self._receive(until, wanted):
                 return None
@@ -301,18 +301,11 @@ class RawClient(Conversation):
         if frame is not None:
             raise Mismatch(f"the end of TCP on {self.name}", str(frame))
 
-    def wait_for_end(self, within: float) -> float:
-        """Read without answering anything until TCP ends, however it does; the seconds that took."""
-        __tracebackhide__ = True
-        started = time.monotonic()
-        while self.recv_frame("the end of TCP", within) is not None:
-            pass
-        return time.monotonic() - started
-
     def _next_but_pings(self, wanted: str) -> Frame | None:
         __tracebackhide__ = True
+        until = deadline()
         while True:
-            frame = self.recv_frame(wanted)
+            frame = self.recv_frame(wanted, until)
             if frame is None or frame.opcode != PING:
                 return frame
             if self.answers_pings:

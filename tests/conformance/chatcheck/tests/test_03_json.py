@@ -46,38 +46,13 @@ def test_white_space_between_tokens_means_nothing(server: Server, space: str) ->
     white space between tokens, and the choice of escapes in names and strings mean nothing."
     """
     client, uid = server.signed(), server.uid()
-    for tokens in (
-        ["{", '"type"', ":", '"sign"', ",", '"uid"', ":", f'"{uid}"', "}"],
-        [
-            "{",
-            '"type"',
-            ":",
-            '"sign"',
-            ",",
-            '"x"',
-            ":",
-            "[",
-            "1",
-            ",",
-            "{",
-            "}",
-            ",",
-            "[",
-            "]",
-            "]",
-            ",",
-            '"uid"',
-            ":",
-            f'"{uid}"',
-            "}",
-        ],
-    ):
-        client.send_text(space + space.join(tokens) + space)
+    plain = f'{{ "type" : "sign" , "uid" : "{uid}" }}'
+    deep = f'{{ "type" : "sign" , "x" : [ 1 , {{ }} , [ ] ] , "uid" : "{uid}" }}'
+    for text in (plain, deep):
+        client.send_text(space + text.replace(" ", space) + space)
         client.expect_reply(1)
-    client.send_text(
-        space.join(["", "{", '"type"', ":", '"msg"', ",", '"to"', ":", f'"{uid}"', ",", '"body"'])
-        + space.join([":", "[", "1", ",", "-2.5e1", "]", "}", ""])
-    )
+    msg = f' {{ "type" : "msg" , "to" : "{uid}" , "body" : [ 1 , -2.5e1 ] }} '
+    client.send_text(msg.replace(" ", space))
     client.expect_delivery([1, -25], uid)
     client.expect_reply(1)
 
@@ -101,6 +76,9 @@ def test_escapes_in_names_and_strings_mean_nothing(server: Server, letters: str)
         f'{{"{names["type"]}":"{names["sign"]}","{names["uid"]}":"{there}","{names["cid"]}":"{here}"}}'
     )
     client.expect_reply(1, cid=cid)
+    for members in (f'"type":"si\\u0067n","uid":"{uid}"', f'"\\u0074ype":"sign","uid":"{uid}"'):
+        client.send_text(f"{{{members}}}")
+        client.expect_reply(1)
     client.send_text(
         f'{{"t\\u0079pe":"m{escaped("s", letters)}g","{names["to"]}":"{there}","{names["body"]}":"{here}"}}'
     )
@@ -144,9 +122,9 @@ VALUES = [
     ('{"a":1 "b":2}', '{"a":1,"b":2}'), ('{"a":1;"b":2}', '{"a":1,"b":2}'), ('{"a"=1}', '{"a":1}'),
     ('{"a"::1}', '{"a":1}'), ('{"a":1', '{"a":1}'), ('{"a":1]', '{"a":1}'), ('{"a',  '{"a":1}'),
     ('{["a"]:1}', '{"a":1}'), ('{"\n":1}', '{"\\n":1}'), ('{"\\x":1}', '{"x":1}'), ("1/*2*/", "1"),
-    ("1//2\n", "1"), ("#1\n1", "1"), ("(1)", "1"), ("\x0b1", " 1"), ("\x0c1", "\t1"),
-    ("\xa01", "\n1"), ("\u20281", "\r1"), ("\ufeff1", "1"), ("\x001", "1"), ("1\x00", "1"), ("\u0661", "1"),
-    ("\uff11", "1"), ("\u201ca\u201d", '"a"'),
+    ("1//2\n", "1"), ("#1\n1", "1"), ("(1)", "1"), ("\x0b1", " 1"), ("\x0c1", "\t1"), ("\xa01", "\n1"),
+    ("\u20281", "\r1"), ("\ufeff1", "1"), ("\x001", "1"), ("1\x00", "1"), ("\u0661", "1"), ("\uff11", "1"),
+    ("\u201ca\u201d", '"a"'),
 ]  # fmt: skip
 
 
@@ -206,6 +184,37 @@ def test_what_is_not_exactly_one_json_text_is_illegal(server: Server, text: str)
 
     client.expect_reply(0, "illegal")
     client.expect_closed(1008)
+    bob.fence()
+
+
+@pytest.mark.spec("JSON-2")
+def test_a_request_in_a_dialect_of_json_is_illegal(server: Server) -> None:
+    """JSON-2: "A server MUST treat a text message that is not exactly one JSON text by the grammar of RFC
+    8259 as an illegal request; among these are the empty message, `01`, `1.`, `NaN`, a trailing comma,
+    a control character in a string that is not escaped, a byte order mark, and a second value behind
+    the first."
+    """
+    bob, client = server.signed(), server.signed()
+    request = f'{{"type":"msg","to":"{bob.uid}","body":"b"}}'
+    dialects = (
+        request.replace('"', "'"),
+        request.replace('"', "`"),
+        request.replace('"', "“"),
+        request.replace('"', ""),
+        *(request.replace(f'"{name}"', name) for name in ("type", "to", "body")),
+        request.replace(":", "="),
+        request.replace(":", "=>"),
+        request.replace(",", ";"),
+        request.replace(",", "\n"),
+        request.strip("{}"),
+        "type: msg\nto: " + (bob.uid or "") + "\nbody: b\n",
+        f"type=msg&to={bob.uid}&body=b",
+    )
+    client.send_text(request)
+    bob.expect_delivery("b", client.uid or "")
+    client.expect_reply(1)
+    for text in dialects:
+        expect_illegal(server, text)
     bob.fence()
 
 

@@ -60,7 +60,8 @@ def talk_to(server: Server, literal: str, uid: str) -> None:
 # uid
 
 UIDS = [
-    "", " ", "  ", "a b", '"', "\\", "/", "'", "\x80", "\x9f", "\xa0", "\xad", "é", "e\u0301", "号码", "\u200b",
+    "", " ", "  ", "a b", '"', "\\", "/", "'", "\x80", "\x9f", "\xa0", "\xad", "é", "e\u0301", "号码",
+    "\u200b",
     "\u2028", "\u2029", "\ufeff", "\ufffe", "\uffff", "\ud7ff", "\ue000", "\U00010000", "\U0001f642",
     "\U0010ffff", "*", "?", "[a-z]", "{}", "%00", "%s%n", "$x", "../..", ":", "chat_map_uid_fd:", "__proto__",
     "null", "true", "<b>", "'; DROP", "\u202e", "~",
@@ -289,26 +290,27 @@ BODIES = [
     "123.456e-10", "3.141592653589793", "1.7976931348623157E+308", "0.1e1", "0e10", "true", "false", "null",
     '""', '" "', '"a"', '"hi"', '"0"', '"true"', '"null"', '"é"', '"e\u0301"', '"\u00c5\u212b"', '"号码"',
     r'"\u0000"', r'"a\u0000b"', r'"\u0000\u0000"', r'"\u0001\u001f\u007f"', '"\x7f\x80\x9f"', r'"\b\f\n\r\t"',
-    r'"\"\\\/"', '"/"', r'"\\u0041"', r'"\\"', r'"\\\\"', r'"\u2028\u2029"', '"\u2028\u2029"', '"\ufeff"',
-    '"\u200b\u202e"', '"\U0001f642"', r'"\ud83d\ude42"', '"\U00010000\U0010fffd"',
-    '"\U0001f468\u200d\U0001f469\u200d\U0001f467"', '"</script>"', '"&amp;<>"', '"%s%n%00"', '"\ufb01"',
-    r'"\u00e9\u00E9"', "[]", "{}", "[[]]", "[{}]", '{"a":[]}', '{"a":{}}', "[[],{},[],{}]", "[null]",
-    "[null,null]", "[0,[1,[2,[3]]]]", '[1,"1",1.0,true]', "[false,0,null,\"\",[],{}]", '{"":0}',
-    '{"":{"":{"":""}}}', '{" ":1}', '{"a":1,"A":2}', '{"1":1,"0":0}', '{"0":"a","1":"b"}', '{"b":1,"a":2}',
-    r'{"\u0000":1,"a\u0000b":2}', '{"é":1,"e\u0301":2}', '{"\U0001f642":1}', '{"__proto__":1}',
-    '{"__proto__":{"x":1},"constructor":2,"toString":3}', '{"status":0}', '{"status":1,"msg":"sended"}',
-    '{"status":0,"msg":"非法请求","disconnect":1}', '{"from":"x"}', '{"body":"x"}',
-    '{"body":{"body":{}},"from":1}', '{"type":"sign","uid":"1001"}', '{"type":"msg","to":"1","body":1}',
-    '{"type":1}', '{"cid":7}', '{"cid":"x"}', '{"uid":null}', '{"length":0}', '{"toJSON":1}', '{"$ref":"#"}',
-    '{"@class":"x"}', '{"a.b":1,"a/b":2,"a[0]":3}', '{"null":null,"true":false}',
-    '" {\\"type\\":\\"sign\\"} "', '"非法请求"', '"\\ud7ff\\ue000"', '[ 1 , { "a" : [ ] } ]',
+    r'"a\r\nb\rc\nd\n"', '"  a  "', r'"\"\\\/"', '"/"', r'"\\u0041"', r'"\\"', r'"\\\\"', r'"\u2028\u2029"',
+    '"\u2028\u2029"', '"\ufeff"', '"\u200b\u202e"', '"\U0001f642"', r'"\ud83d\ude42"',
+    '"\U00010000\U0010fffd"', '"\U0001f468\u200d\U0001f469\u200d\U0001f467"', '"</script>"', '"&amp;<>"',
+    '"%s%n%00"', '"\ufb01"', r'"\u00e9\u00E9"', "[]", "{}", "[[]]", "[{}]", '{"a":[]}', '{"a":{}}',
+    "[[],{},[],{}]", "[null]", "[null,null]", "[0,[1,[2,[3]]]]", '[1,"1",1.0,true]',
+    "[false,0,null,\"\",[],{}]", '{"":0}', '{"":{"":{"":""}}}', '{" ":1}', '{"a":1,"A":2}', '{"1":1,"0":0}',
+    '{"0":"a","1":"b"}', '{"b":1,"a":2}', r'{"\u0000":1,"a\u0000b":2}', '{"é":1,"e\u0301":2}',
+    '{"\U0001f642":1}', '{"__proto__":1}', '{"__proto__":{"x":1},"constructor":2,"toString":3}',
+    '{"status":0}', '{"status":1,"msg":"sended"}', '{"status":0,"msg":"非法请求","disconnect":1}',
+    '{"from":"x"}', '{"body":"x"}', '{"body":{"body":{}},"from":1}', '{"type":"sign","uid":"1001"}',
+    '{"type":"msg","to":"1","body":1}', '{"type":1}', '{"cid":7}', '{"cid":"x"}', '{"uid":null}',
+    '{"length":0}', '{"toJSON":1}', '{"$ref":"#"}', '{"@class":"x"}', '{"a.b":1,"a/b":2,"a[0]":3}',
+    '{"null":null,"true":false}', '" {\\"type\\":\\"sign\\"} "', '"非法请求"', '"\\ud7ff\\ue000"',
+    '[ 1 , { "a" : [ ] } ]',
 ]  # fmt: skip
 
 
 @pytest.mark.spec("BODY-1")
 @pytest.mark.parametrize("literal", BODIES, ids=lambda literal: ascii(literal)[:40])
 def test_a_body_arrives_as_the_same_value(server: Server, literal: str) -> None:
-    """BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal
+    r"""BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal
     as binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and
     `[]` as they were, with nothing added or dropped at any level."
     """
@@ -316,6 +318,29 @@ def test_a_body_arrives_as_the_same_value(server: Server, literal: str) -> None:
     for body in (literal, f"[{literal}]", f'{{"a":{literal},"b":0}}'):
         alice.send_text(f'{{"type":"msg","to":"{bob.uid}","body":{body}}}')
         bob.expect_delivery(json.loads(body), alice.uid or "")
+        alice.expect_reply(1)
+
+
+@pytest.mark.spec("BODY-1")
+@pytest.mark.parametrize("size", [127, 128, 255, 256, 257, 1023, 1024, 1025, 4096, 8191, 16384, 32767, 60000])
+def test_a_long_body_arrives_as_the_same_value(server: Server, size: int) -> None:
+    r"""BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal
+    as binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and
+    `[]` as they were, with nothing added or dropped at any level."
+    """
+    alice, bob = server.signed(), server.signed()
+    digits = "".join(str(i % 10) for i in range(size))
+    bodies: list[Any] = [
+        digits,
+        "号" * (size // 3),
+        {digits: 1},
+        [0] * (size // 2),
+        ["é\0"] * (size // 12),
+        '"' * (size // 2),
+    ]
+    for body in [*bodies, {str(i): i for i in range(size // 16)}]:
+        alice.send(type="msg", to=bob.uid, body=body)
+        bob.expect_delivery(body, alice.uid or "")
         alice.expect_reply(1)
 
 
@@ -345,7 +370,7 @@ def random_string(chance: random.Random) -> str:
 
 @pytest.mark.spec("BODY-1")
 def test_random_bodies_arrive_as_the_same_values(server: Server) -> None:
-    """BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal
+    r"""BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal
     as binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and
     `[]` as they were, with nothing added or dropped at any level."
 

@@ -1,0 +1,3 @@
+"""The suite's own parts are tested with pytest running pytest."""
+
+pytest_plugins = ["pytester"]
