@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chatcheck.address import Address
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.target import Documented, Server, Target, Unreachable
 from chatcheck.timing import scaled, set_factor
@@ -128,10 +129,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "server" in getattr(item, "fixturenames", ()) and not _clauses(item):
             raise pytest.UsageError(f"{item.nodeid}: no clause; mark it with @pytest.mark.spec")
+    if any("target" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
+        _check_options(config)
     if only := set(config.getoption("only") or ()):
         config.hook.pytest_deselected(items=[item for item in items if not only.intersection(_clauses(item))])
         items[:] = [item for item in items if only.intersection(_clauses(item))]
     items.sort(key=lambda item: ("redis_control" in _needs(item), "start" in _needs(item)))
+
+
+def _check_options(config: pytest.Config) -> None:
+    """Raise UsageError unless the options name one server."""
+    url, command = config.getoption("url"), config.getoption("start")
+    if (url is None) == (command is None):
+        raise pytest.UsageError("say which server to test: --url ws://… or --start 'COMMAND with {port}'")
+    if command is not None and "{port}" not in command:
+        raise pytest.UsageError("--start: the command has to have {port} in it")
+    try:
+        Address.parse(url or "ws://localhost")
+    except ValueError as error:
+        raise pytest.UsageError(f"--url {error}") from None
 
 
 def _clauses(item: pytest.Item) -> list[str]:
@@ -152,9 +168,6 @@ def _level(item: pytest.Item) -> str:
 
 
 def _make_target(config: pytest.Config) -> Target:
-    url, command = config.getoption("url"), config.getoption("start")
-    if (url is None) == (command is None):
-        raise pytest.UsageError("say which server to test: --url ws://… or --start 'COMMAND with {port}'")
     documented = Documented(
         paths=("/", *(config.getoption("path") or ())),
         message_limit=config.getoption("message_limit"),
@@ -163,10 +176,8 @@ def _make_target(config: pytest.Config) -> Target:
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),
     )
-    try:
-        return Target(url, command, config.getoption("redis"), documented)
-    except ValueError as error:
-        raise pytest.UsageError(f"--url {error}") from None
+    options = config.option
+    return Target(options.url, options.start, options.redis, documented)
 
 
 @pytest.fixture(scope="session")

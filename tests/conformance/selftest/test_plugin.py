@@ -114,10 +114,10 @@ def test_a_run_that_checked_nothing_is_no_success(pytester: pytest.Pytester, url
 
 
 def test_no_target_or_two_is_wrong_use(pytester: pytest.Pytester, url: str) -> None:
-    for arguments in ((), ("--url", url, "--start", "x {port}")):
+    for arguments in ((), ("--url", url, "--start", "x {port}"), ("--url", "http://x"), ("--start", "x")):
         result = run(pytester, *arguments)
-        assert result.ret != 0
-        result.stdout.fnmatch_lines(["*say which server to test*"])
+        assert result.ret == 4
+        result.stderr.fnmatch_lines(["ERROR: *--*"])
 
 
 def test_a_server_that_cannot_be_reached_ends_the_run_with_3(pytester: pytest.Pytester) -> None:

@@ -431,6 +431,31 @@ def test_a_close_frame_without_a_code_is_answered_and_ends_the_connection(server
 
 
 @pytest.mark.spec("WS-14")
+@pytest.mark.parametrize(
+    "payload", [b"\3", *(struct.pack("!H", code) for code in (0, 999, 1005, 1006, 1015, 65535))]
+)
+def test_a_close_frame_with_a_payload_that_breaks_rfc_6455_is_answered(
+    server: Server, payload: bytes
+) -> None:
+    """WS-14: "A server MUST answer a close frame with a close frame that has the same status code, and end
+    the connection."
+
+    RFC 6455 forbids these payloads, so the answer may have 1002 or 1007 instead of the same code, or
+    none.
+    """
+    raw = server.raw()
+    raw.sign(server.uid())
+
+    raw.send_frame(CLOSE, payload)
+
+    frame = raw.recv_frame("a close frame")
+    assert frame is not None, "expected a close frame, got the end of TCP"
+    assert frame.opcode == CLOSE, f"expected a close frame, got {frame}"
+    assert frame.close_code in (1002, 1007, None) or frame.payload[:2] == payload
+    raw.expect_end()
+
+
+@pytest.mark.spec("WS-14")
 def test_a_close_frame_inside_a_fragmented_message_is_answered(server: Server) -> None:
     """WS-14: "A server MUST answer a close frame with a close frame that has the same status code, and end
     the connection."
