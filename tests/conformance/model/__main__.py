@@ -10,6 +10,7 @@ from dataclasses import asdict
 from .faults import FAULTS, any_fault, switch_on
 from .faulty import FaultyServer
 from .server import Server, Settings
+from .useless import PERSONAS, Useless
 
 
 def main() -> int:
@@ -29,9 +30,14 @@ def main() -> int:
         ping_timeout=arguments.ping_timeout,
         refresh=arguments.refresh,
     )
-    server = FaultyServer(settings) if any_fault() else Server(settings)
-    asyncio.run(_run(server, arguments.port))
+    asyncio.run(_run(_server(arguments.persona, settings), arguments.port))
     return 0
+
+
+def _server(persona: str | None, settings: Settings) -> Server | Useless:
+    if persona is not None:
+        return Useless(persona)
+    return FaultyServer(settings) if any_fault() else Server(settings)
 
 
 def _list_faults(as_json: bool) -> int:
@@ -53,12 +59,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ping-timeout", type=float, default=default.ping_timeout, metavar="S")
     parser.add_argument("--refresh", type=float, default=default.refresh, metavar="S")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="may be repeated")
+    parser.add_argument("--persona", choices=PERSONAS, help="a server that is good for nothing")
     parser.add_argument("--list-faults", action="store_true", help="name, clause and what is wrong")
     parser.add_argument("--list-faults-json", action="store_true", help="the same for programs")
     return parser.parse_args()
 
 
-async def _run(server: Server, port: int) -> None:
+async def _run(server: Server | Useless, port: int) -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)

@@ -118,11 +118,11 @@ class FaultyRedisStore(RedisStore):
     async def _write_right(self, fd: str, old: str | None, new: str) -> None:
         if fault("move-leaves-fd"):
             old = None
-        if fault("wrong-type-exits") or fault("wrong-type-unavailable"):
-            if await self._redis.type(set_key(new)) not in (b"set", b"none"):
-                if fault("wrong-type-exits"):
-                    os._exit(255)
-                raise Unavailable
+        has_fault = fault("wrong-type-exits") or fault("wrong-type-unavailable")
+        if has_fault and await self._redis.type(set_key(new)) not in (b"set", b"none"):
+            if fault("wrong-type-exits"):
+                os._exit(255)
+            raise Unavailable
         await super()._write(fd, old, new)
 
     async def _spoil(self, fd: str, old: str | None, new: str) -> None:

@@ -3,8 +3,8 @@
     python -m model.prove [--only NAME-OR-CLAUSE]... [--workers 2] [--json FILE]
 
 The right model has to pass every check. Then each fault is switched on alone, and the checks of the clause
-that it breaks are run: at least one has to fail. A clause that no caught fault breaks is unproven, and fails the
-run unless UNPROVABLE says why none can be.
+that it breaks are run: at least one has to fail. A clause that no caught fault breaks is unproven, and fails
+the run unless UNPROVABLE says why none can be.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """RFC 8259 to the letter, over text that keeps its spelling. SPEC 3.1.
 
-Python's own json module is too lax for a model: it takes NaN and lone surrogates, turns numbers into doubles,
-and has a recursion limit of its own. This reader builds no values at all. It proves that a text is one JSON
-object and returns each member's value as the text it was written in, which is how a body is relayed unchanged.
+Python's own json module is too lax for a model: it takes NaN and lone surrogates, turns numbers into
+doubles, and has a recursion limit of its own. This reader builds no values at all. It proves that a text is
+one JSON object and returns each member's value as the text it was written in, so that a body can be relayed
+unchanged.
 """
 
 import re
