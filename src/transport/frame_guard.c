@@ -18,6 +18,9 @@ enum {
     LENGTH_16_BITS =
         126, /* these two values of the length say that it stands in the next 2 or 8 bytes */
     LENGTH_64_BITS = 127,
+    LENGTH_16_SIZE = 2,
+    LENGTH_64_SIZE = 8,
+    LENGTH_64_RESERVED = 0x80, /* the first of the 64 bits is 0 */
     MASK_SIZE = 4
 };
 
@@ -131,22 +134,22 @@ static void judge_header(struct frame_guard *guard, uint8_t byte0, uint8_t byte1
     }
     guard->state = GUARD_LENGTH;
     guard->n_left = 0;
-    guard->n_length_left = length == LENGTH_16_BITS ? 2 : 8;
+    guard->n_length_left = length == LENGTH_16_BITS ? LENGTH_16_SIZE : LENGTH_64_SIZE;
 }
 
 static void take_length_byte(struct frame_guard *guard, uint8_t byte)
 {
-    guard->n_left = guard->n_left << 8 | byte;
-    guard->n_length_left--;
-    if (guard->n_length_left > 0) {
-        return;
-    }
-    if (guard->n_left > INT64_MAX) {
+    if (guard->n_length_left == LENGTH_64_SIZE && (byte & LENGTH_64_RESERVED) != 0) {
         guard->state = GUARD_LOST;
         guard->broken = true;
+        guard->dropping = true; /* libwebsockets would end TCP without a close frame */
         return;
     }
-    begin_payload(guard, guard->n_left);
+    guard->n_left = guard->n_left << 8 | byte;
+    guard->n_length_left--;
+    if (guard->n_length_left == 0) {
+        begin_payload(guard, guard->n_left);
+    }
 }
 
 /* How many of the 'n' bytes belong to this frame's mask and payload. */

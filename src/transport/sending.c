@@ -4,6 +4,7 @@
  * frames gather in the outbox of each connection, and before the loop sleeps each outbox is handed
  * over in one lws_write(LWS_WRITE_RAW) (docs/decisions/0003-one-write-a-turn.md). */
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "chat/log.h"
 #include "chat/mem.h"
@@ -176,8 +177,10 @@ void connection_writeable(struct connection *connection)
 /* Neither what waits to leave nor the peer's answer is waited for without end. */
 static void limit_close(struct connection *connection)
 {
-    /* A peer whose close frame was dropped sends no other. */
-    uint64_t timeout_ms = connection->guard.close_dropped ? CLOSE_UNANSWERED_MS : CLOSE_TIMEOUT_MS;
+    /* A peer whose close frame was dropped sends no other; of a stream that is lost, none can be told. */
+    const struct frame_guard *guard = &connection->guard;
+    bool no_answer = guard->close_dropped || guard->state == GUARD_LOST;
+    uint64_t timeout_ms = no_answer ? CLOSE_UNANSWERED_MS : CLOSE_TIMEOUT_MS;
     deadline_set(&connection->transport->wheel, &connection->deadline,
                  loop_now_ms(connection->loop) + timeout_ms);
 }
@@ -201,6 +204,9 @@ void connection_peer_closed(struct connection *connection)
 
 void connection_kill(struct connection *connection)
 {
+    /* What the kernel did not take, libwebsockets waits to write, and asks again for as long. Without a peer to write to it
+     * does not. */
+    (void)shutdown(connection->socket, SHUT_RDWR);
     /* The second time libwebsockets is told so it no longer waits for the peer. */
     lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }

@@ -1,5 +1,8 @@
 /* What libwebsockets reports of its connections. The callback only translates: each case is one call. */
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "chat/log.h"
 #include "chat/mem.h"
@@ -10,32 +13,23 @@
 enum {
     CLOSE_NOT_UTF8 = 1007,
     CLOSE_TOO_BIG = 1009,
-    HTTP_UPGRADE_REQUIRED = 426,
-    WEBSOCKET_VERSION = 13,
     VERSION_SIZE_MAX = 8,
     HTTP_ANSWER_SIZE_MAX = 512,
     INBOX_CAPACITY_MIN = 4096
 };
 
-/* An answer in plain HTTP, with what a client has to know to do better. Returns what tells
- * libwebsockets to end the connection. */
-static int answer_http(struct lws *wsi, unsigned status, const char *text)
+/* An answer in plain HTTP, with what a client has to know to do better. Written here, for libwebsockets calls it HTTP/1.0,
+ * in which Upgrade means nothing. Returns what tells libwebsockets to end the connection. */
+static int answer_http(struct lws *wsi, const char *status, const char *text)
 {
-    uint8_t buffer[LWS_PRE + HTTP_ANSWER_SIZE_MAX];
-    uint8_t *start = buffer + LWS_PRE;
-    uint8_t *end = buffer + sizeof(buffer);
-    uint8_t *at = start;
-    size_t len = strlen(text);
-    if (lws_add_http_common_headers(wsi, status, "text/plain", len, &at, end) != 0 ||
-        lws_add_http_header_by_name(wsi, (const uint8_t *)"upgrade:", (const uint8_t *)"websocket",
-                                    9, &at, end) != 0 ||
-        lws_add_http_header_by_name(wsi, (const uint8_t *)"sec-websocket-version:",
-                                    (const uint8_t *)"13", 2, &at, end) != 0 ||
-        lws_finalize_write_http_header(wsi, start, &at, end) != 0) {
-        return -1;
-    }
-    memcpy(start, text, len);
-    (void)lws_write(wsi, start, len, LWS_WRITE_HTTP_FINAL);
+    char buffer[LWS_PRE + HTTP_ANSWER_SIZE_MAX];
+    int len = snprintf(buffer + LWS_PRE, HTTP_ANSWER_SIZE_MAX,
+                       "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+                       "Connection: Upgrade, close\r\nUpgrade: websocket\r\n"
+                       "Sec-WebSocket-Version: 13\r\n\r\n%s",
+                       status, strlen(text), text);
+    assert(len > 0 && len < HTTP_ANSWER_SIZE_MAX);
+    (void)lws_write(wsi, (uint8_t *)buffer + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_FINAL);
     return -1;
 }
 
@@ -43,17 +37,17 @@ static bool has_version_13(struct lws *wsi)
 {
     char version[VERSION_SIZE_MAX];
     return lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_VERSION) > 0 &&
-           atoi(version) == WEBSOCKET_VERSION;
+           strcmp(version, "13") == 0;
 }
 
 /* [WS-4] libwebsockets takes any version, and ends TCP in silence without a key. */
 static int confirm_upgrade(struct lws *wsi)
 {
     if (!has_version_13(wsi)) {
-        return answer_http(wsi, HTTP_UPGRADE_REQUIRED, "Sec-WebSocket-Version has to be 13.\n");
+        return answer_http(wsi, "426 Upgrade Required", "Sec-WebSocket-Version has to be 13.\n");
     }
     if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) <= 0) {
-        return answer_http(wsi, HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key is missing.\n");
+        return answer_http(wsi, "400 Bad Request", "Sec-WebSocket-Key is missing.\n");
     }
     return 0;
 }
@@ -170,7 +164,7 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_HTTP:
         /* Somebody looks at the server with a browser or curl. */
-        return answer_http(wsi, HTTP_UPGRADE_REQUIRED,
+        return answer_http(wsi, "426 Upgrade Required",
                            "This is a WebSocket server: connect with ws://.\n");
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi);

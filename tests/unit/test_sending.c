@@ -1,0 +1,481 @@
+/* What leaves a connection, in which order and how often the kernel is asked; and when a connection ends: silence,
+ * slow readers, closes that are not answered. */
+#include "transport_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "chat/mem.h"
+#include "fakes/fake_store.h"
+#include "transport/state.h"
+
+static unsigned n_sends;
+
+/* In the place of the C library's: libwebsockets' calls are counted. The fixture's clients use sendto(). */
+ssize_t send(int socket, const void *buffer, size_t size, int flags)
+{
+    n_sends++;
+    return sendto(socket, buffer, size, flags, NULL, 0);
+}
+
+/* The connection of the n-th client that a test made. */
+static struct connection *connection_of(const struct fixture *f, conn_id id)
+{
+    return id_table_get(f->transport->connections, id);
+}
+
+/* A JSON string of 'size' bytes. Caller frees. */
+static char *long_body(size_t size)
+{
+    char *body = mem_alloc(size + 1);
+    memset(body, 'x', size);
+    body[0] = '"';
+    body[size - 1] = '"';
+    return body;
+}
+
+static struct delivery delivery_from(const char *from, const char *body)
+{
+    return (struct delivery){.from = str_of(from), .body = str_of(body)};
+}
+
+static void when_delivers(struct fixture *f, conn_id conn, const char *body)
+{
+    struct sink *sink = transport_sink(f->transport);
+    struct delivery delivery = delivery_from("alice", body);
+    sink->ops->deliver(sink, &conn, 1, &delivery);
+}
+
+/* [WS-16] To the byte, with each form of a frame's length. */
+static void test_delivery_is_one_text_frame(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    static const size_t sizes[] = {2, 125 - 24, 126 - 24, 65535 - 24, 65536 - 24};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char *body = long_body(sizes[i]);
+        char *want = mem_alloc(sizes[i] + 25);
+        snprintf(want, sizes[i] + 25, "{\"body\":%s,\"from\":\"alice\"}", body);
+
+        when_delivers(f, 1, body);
+
+        then_text(bob, want);
+        free(want);
+        free(body);
+    }
+    then_nothing(bob);
+}
+
+/* [ORDER-3] */
+static void test_delivery_to_the_sender_comes_before_its_reply(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+
+    when_says(alice, MSG("alice", "1"));
+
+    then_text(alice, DELIVERY("alice", "1"));
+    then_text(alice, SENT);
+}
+
+/* All that one turn says to a connection is one system call, whoever said it. */
+static void test_one_turn_is_one_send_for_each_connection(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct client *alice = given_user(f, "alice");
+    struct bytes bytes = {0};
+    for (int i = 0; i < 10; i++) {
+        add_frame(&bytes, TEXT, STR(MSG("bob", "1")));
+    }
+    n_sends = 0;
+
+    when_sends_all(alice, &bytes);
+
+    for (int i = 0; i < 10; i++) {
+        then_text(alice, SENT);
+        then_text(bob, DELIVERY("alice", "1"));
+    }
+    assert_int_equal(n_sends, 2);
+}
+
+static void test_what_is_said_to_nobody_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct sink *sink = transport_sink(f->transport);
+    struct reply reply = {.kind = REPLY_SENT};
+
+    when_delivers(f, 77, "1");
+    sink->ops->reply(sink, 77, &reply);
+    sink->ops->close(sink, 77, 1008);
+    sink->ops->receive_more(sink, 77, true);
+
+    then_nothing(bob);
+}
+
+/* What was said before a close leaves before it, and nothing behind it. */
+static void test_close_stands_between_what_is_sent_and_what_is_not(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct sink *sink = transport_sink(f->transport);
+
+    when_delivers(f, 1, "1");
+    sink->ops->close(sink, 1, 1008);
+    sink->ops->close(sink, 1, 1002); /* the first one counts */
+    when_delivers(f, 1, "2");
+
+    then_text(bob, DELIVERY("alice", "1"));
+    then_frame(bob, CLOSE, STR("\x03\xf0"));
+    when_delivers(f, 1, "3"); /* while the peer's answer is awaited */
+    run_for(f, 20);
+    when_sends(bob, CLOSE, STR("\x03\xf0"));
+    then_ended(bob);
+}
+
+/* [ID-3] Its traces do not wait for a peer that does not answer; nor does TCP, for long. */
+static void test_close_that_is_not_answered_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct sink *sink = transport_sink(f->transport);
+    uint64_t before_ms = clock_ms();
+
+    sink->ops->close(sink, 1, 1008);
+
+    then_frame(bob, CLOSE, STR("\x03\xf0"));
+    then_n_signed(f, 0);
+    assert_true(clock_ms() - before_ms < 1000);
+    then_ended(bob);
+    assert_in_range(clock_ms() - before_ms, 2000, 3500);
+    run_for(f, 10);
+    assert_null(connection_of(f, 1));
+}
+
+/* What arrives behind a close is not received, also when the close has not left yet. */
+static void test_nothing_is_received_behind_a_close(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct client *bob = given_user(f, "bob");
+    struct sink *sink = transport_sink(f->transport);
+    when_says(alice, MSG("bob", "1"));
+
+    sink->ops->close(sink, 1, 1008);
+
+    then_closed(alice, 1008);
+    then_nothing(bob);
+}
+
+struct slow_reader {
+    struct fixture *fixture;
+    struct client *client; /* connection 1 */
+    size_t n_said;
+};
+
+/* Its kernel and the server's keep little for it. */
+static struct slow_reader given_slow_reader(struct fixture *f)
+{
+    struct client *client = given_small_tcp(f);
+    when_upgrades(client);
+    when_says(client, SIGN("slow"));
+    then_text(client, SIGNED("1"));
+    const int size = 16384;
+    assert_int_equal(
+        setsockopt(connection_of(f, 1)->socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    return (struct slow_reader){f, client, 0};
+}
+
+/* Say so much to it that the kernel no longer takes all. */
+static void when_blocked(struct slow_reader *slow)
+{
+    char *body = long_body(60000);
+    while (!connection_of(slow->fixture, 1)->blocked) {
+        when_delivers(slow->fixture, 1, body);
+        slow->n_said++;
+        run_for(slow->fixture, 3);
+        assert_in_range(slow->n_said, 1, 500);
+    }
+    free(body);
+}
+
+static void then_reads_all(struct slow_reader *slow)
+{
+    char *body = long_body(60000);
+    char *want = mem_alloc(60025);
+    snprintf(want, 60025, "{\"body\":%s,\"from\":\"alice\"}", body);
+    for (size_t i = 0; i < slow->n_said; i++) {
+        then_text(slow->client, want);
+    }
+    free(want);
+    free(body);
+}
+
+/* [WS-12] Nothing is lost, nothing changes places. */
+static void test_reader_that_is_slow_for_a_while_gets_everything(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    when_delivers(f, 1, "\"waits\"");
+    run_for(f, 10);
+    assert_true(connection_of(f, 1)->outbox.len > 0);
+
+    then_reads_all(&slow);
+
+    then_text(slow.client, DELIVERY("alice", "\"waits\""));
+    then_nothing(slow.client);
+    assert_false(connection_of(f, 1)->blocked);
+    assert_null(connection_of(f, 1)->outbox.memory);
+}
+
+/* The time limit that is set for connection 1 is over; waiting for it would take seconds. */
+static void when_its_time_is_up(struct fixture *f)
+{
+    struct deadline *deadline = &connection_of(f, 1)->deadline;
+    assert_non_null(deadline->link);
+    assert_in_range(deadline->due_ms - loop_now_ms(f->loop), 1, 2000);
+    deadline_set(&f->transport->wheel, deadline, loop_now_ms(f->loop));
+}
+
+static bool is_gone(void *ctx)
+{
+    return connection_of(ctx, 1) == NULL;
+}
+
+/* [WS-12] Closed when more waits for it than may; what waited is given back; nobody else notices. */
+static void test_reader_that_is_too_slow_is_closed(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    struct client *bob = given_user(f, "bob");
+    when_blocked(&slow);
+    char *body = long_body(60000);
+
+    when_delivers(f, 1, body);
+    assert_int_equal(connection_of(f, 1)->close_code, 0);
+    when_delivers(f, 1, body);
+
+    assert_null(connection_of(f, 1)->outbox.memory);
+    then_n_signed(f, 1);
+    when_says(bob, MSG("bob", "1"));
+    then_text(bob, DELIVERY("bob", "1"));
+    then_text(bob, SENT);
+    when_its_time_is_up(f);
+    assert_true(run_until(f, is_gone, f)); /* though it still does not read */
+    free(body);
+}
+
+/* [ORDER-4], [WS-12] A close waits behind what the kernel does not take, but not without end. */
+static void test_close_of_a_reader_that_does_not_read_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    struct sink *sink = transport_sink(f->transport);
+
+    sink->ops->close(sink, 1, 1008);
+
+    run_for(f, 50);
+    assert_int_equal(router_n_signed(f->router),
+                     1); /* its close has not begun: it may still read */
+    when_its_time_is_up(f);
+    then_n_signed(f, 0);
+    when_its_time_is_up(f);
+    assert_true(run_until(f, is_gone, f));
+}
+
+static void test_close_leaves_behind_what_the_kernel_did_not_take(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    struct sink *sink = transport_sink(f->transport);
+    when_delivers(f, 1, "\"last\"");
+
+    sink->ops->close(sink, 1, 1008);
+    run_for(f, 10);
+
+    then_reads_all(&slow);
+    then_text(slow.client, DELIVERY("alice", "\"last\""));
+    then_closed(slow.client, 1008);
+}
+
+/* [WS-10] */
+static void test_silent_peer_is_pinged_and_stays_if_it_answers(void **state)
+{
+    struct fixture *f = *state;
+    f->options.ping_interval_ms = 300;
+    f->options.ping_timeout_ms = 300;
+    given_server(f);
+    struct client *client = given_client(f);
+    uint64_t before_ms = clock_ms();
+
+    for (int i = 0; i < 3; i++) {
+        then_frame(client, PING, STR(""));
+        assert_in_range(clock_ms() - before_ms, 300 * (i + 1) - 5, 1000 * (i + 1));
+        when_sends(client, PONG, STR(""));
+    }
+    then_nothing(client);
+}
+
+/* [WS-10] */
+static void test_peer_that_does_not_answer_a_ping_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    f->options.ping_interval_ms = 200;
+    f->options.ping_timeout_ms = 300;
+    given_server(f);
+    struct client *client = given_user(f, "alice");
+    uint64_t before_ms = clock_ms();
+
+    then_n_signed(f, 0);
+
+    assert_in_range(clock_ms() - before_ms, 490, 1500);
+    then_frame(client, PING, STR(""));
+    then_closed(client, 1008);
+}
+
+/* [WS-10] A peer in the middle of a long message is alive: every byte says so. */
+static void test_any_byte_is_a_sign_of_life(void **state)
+{
+    struct fixture *f = *state;
+    f->options.ping_interval_ms = 400;
+    f->options.ping_timeout_ms = 100;
+    given_server(f);
+    struct client *client = given_client(f);
+    struct bytes bytes = {0};
+    add_frame(&bytes, TEXT, STR(SIGN("alice")));
+
+    for (size_t i = 0; i < 10; i++) {
+        when_sends_bytes(client, (struct str){(char *)bytes.memory + i, 1});
+        run_for(f, 100);
+    }
+    when_sends_bytes(client, (struct str){(char *)bytes.memory + 10, bytes.len - 10});
+
+    then_text(client, SIGNED("1")); /* no ping before it */
+    free(bytes.memory);
+}
+
+/* [WS-11] No greeting, and nothing but a ping. */
+static void test_connection_that_asked_for_nothing_gets_nothing(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_client(f);
+
+    run_for(f, 300);
+
+    then_nothing(client);
+}
+
+static void test_receive_more_stops_and_goes_on_without_a_loss(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct sink *sink = transport_sink(f->transport);
+
+    sink->ops->receive_more(sink, 1, false);
+    when_says(alice, MSG("bob", "1"));
+    when_says(alice, SIGN("carol"));
+    run_for(f, 50);
+    client_read(alice);
+    assert_int_equal(alice->n_in, 0);
+    sink->ops->receive_more(sink, 1, true);
+
+    then_text(alice, SENT);
+    then_text(alice, SIGNED("2"));
+}
+
+enum {
+    N_MANY = 1000 /* far more than are in flight, and than are read at a time */
+};
+
+/* The brake stops in the middle of what was already read, and the rest of it is kept. */
+static void test_brake_loses_nothing_that_was_already_read(void **state)
+{
+    struct fixture *f = *state;
+    struct fake_store store;
+    fake_store_init(&store);
+    given_server_on(f, &store.base);
+    struct client *alice = given_client(f);
+    when_says(alice, SIGN("alice"));
+    run_for(f, 10);
+    fake_store_answer(&store);
+    then_text(alice, SIGNED("1"));
+    struct bytes bytes = {0};
+    for (int i = 0; i < N_MANY; i++) {
+        add_frame(&bytes, TEXT, STR(MSG("b", "1")));
+    }
+
+    when_sends_all(alice, &bytes);
+    run_for(f, 50);
+    assert_in_range(fake_store_n_pending(&store), REQUESTS_IN_FLIGHT_MAX, 200);
+
+    for (int i = 0; i < N_MANY; i++) {
+        fake_store_answer_all(&store);
+        then_text(alice, SENT);
+    }
+    then_nothing(alice);
+    when_stops(f, 0);
+    then_stopped(f);
+    fake_store_fini(&store);
+}
+
+/* A close frame has to be read also when nothing else is. */
+static void test_close_of_a_braked_connection_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct sink *sink = transport_sink(f->transport);
+
+    sink->ops->receive_more(sink, 1, false);
+    sink->ops->close(sink, 1, 1008);
+
+    uint64_t before_ms = clock_ms();
+    then_closed(alice, 1008);
+    assert_true(clock_ms() - before_ms < 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TRANSPORT_TEST(test_delivery_is_one_text_frame),
+        TRANSPORT_TEST(test_delivery_to_the_sender_comes_before_its_reply),
+        TRANSPORT_TEST(test_one_turn_is_one_send_for_each_connection),
+        TRANSPORT_TEST(test_what_is_said_to_nobody_is_passed_over),
+        TRANSPORT_TEST(test_close_stands_between_what_is_sent_and_what_is_not),
+        TRANSPORT_TEST(test_close_that_is_not_answered_is_cut),
+        TRANSPORT_TEST(test_nothing_is_received_behind_a_close),
+        TRANSPORT_TEST(test_reader_that_is_slow_for_a_while_gets_everything),
+        TRANSPORT_TEST(test_reader_that_is_too_slow_is_closed),
+        TRANSPORT_TEST(test_close_of_a_reader_that_does_not_read_is_cut),
+        TRANSPORT_TEST(test_close_leaves_behind_what_the_kernel_did_not_take),
+        TRANSPORT_TEST(test_silent_peer_is_pinged_and_stays_if_it_answers),
+        TRANSPORT_TEST(test_peer_that_does_not_answer_a_ping_is_dropped),
+        TRANSPORT_TEST(test_any_byte_is_a_sign_of_life),
+        TRANSPORT_TEST(test_connection_that_asked_for_nothing_gets_nothing),
+        TRANSPORT_TEST(test_receive_more_stops_and_goes_on_without_a_loss),
+        TRANSPORT_TEST(test_brake_loses_nothing_that_was_already_read),
+        TRANSPORT_TEST(test_close_of_a_braked_connection_is_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

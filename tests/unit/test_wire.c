@@ -1,0 +1,216 @@
+/* [WS-15] Between the socket and libwebsockets: forbidden frames end in a close with 1002, in their turn; everything
+ * else is read as if nobody looked. */
+#include "transport_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MASK "\x01\x02\x03\x04"
+
+static const struct {
+    const char *name;
+    struct str bytes;
+} forbidden[] = {
+    {"no mask", STR_INIT("\x81\x02{}")},
+    {"no mask and empty", STR_INIT("\x81\x00")},
+    {"a reserved bit", STR_INIT("\xc1\x80" MASK)},
+    {"a reserved opcode", STR_INIT("\x83\x80" MASK)},
+    {"a ping of 126 bytes", STR_INIT("\x89\xfe\x00\x7e" MASK)},
+    {"a fragmented ping", STR_INIT("\x09\x80" MASK)},
+    {"a continuation of nothing", STR_INIT("\x80\x80" MASK)},
+    {"a text within a text", STR_INIT("\x01\x80" MASK "\x81\x80" MASK)},
+    {"a length beyond 63 bits", STR_INIT("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff" MASK)},
+};
+
+/* What stood before it is answered, what stands behind it is not received, and others do not notice. */
+static void test_forbidden_frame_is_closed_with_1002_in_its_turn(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++) {
+        struct client *alice = given_user(f, "alice");
+        struct bytes bytes = {0};
+        add_frame(&bytes, TEXT, STR(MSG("bob", "1")));
+        add_bytes(&bytes, forbidden[i].bytes);
+        add_frame(&bytes, TEXT, STR(MSG("bob", "3")));
+        print_message("%s\n", forbidden[i].name);
+
+        when_sends_all(alice, &bytes);
+
+        then_text(alice, SENT);
+        then_frame(alice, CLOSE, STR("\x03\xea"));
+        then_text(bob, DELIVERY("alice", "1"));
+        then_nothing(bob);
+        then_n_signed(f, 1);
+    }
+}
+
+/* The peer has said all: its answer, if the stream can still be followed, ends TCP at once, without a time limit. */
+static void test_answer_to_1002_ends_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_client(f);
+
+    when_sends_bytes(client, STR("\x81\x02{}"));
+
+    uint64_t before_ms = clock_ms();
+    then_closed(client, 1002);
+    assert_true(clock_ms() - before_ms < 1000);
+}
+
+/* A peer whose close frame came behind the fault sends no other: it is not waited for. */
+static void test_close_behind_a_fault_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_client(f);
+
+    when_sends_bytes(client, STR("\x81\x02{}\x88\x82" MASK "\x02\xea"));
+
+    uint64_t before_ms = clock_ms();
+    then_frame(client, CLOSE, STR("\x03\xea"));
+    then_ended(client);
+    assert_true(clock_ms() - before_ms < 1000);
+}
+
+/* Behind a length that no frame can have, nobody knows where the peer's close frame begins. */
+static void test_close_of_a_lost_stream_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_client(f);
+
+    when_sends_bytes(client, STR("\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00" MASK));
+
+    uint64_t before_ms = clock_ms();
+    then_closed(client, 1002);
+    assert_true(clock_ms() - before_ms < 1000);
+}
+
+/* Each byte by itself: half of a header is held back, and stands in front of the next byte. */
+static void test_conversation_byte_by_byte(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_tcp(f);
+    struct bytes bytes = {0};
+    add_bytes(&bytes, STR(UPGRADE));
+    add_frame(&bytes, TEXT, STR(SIGN("alice")));
+    add_frame(&bytes, PING, STR("p"));
+    add_frame(&bytes, TEXT_MORE, STR(""));
+    add_frame(&bytes, LAST, STR(MSG("alice", "[]")));
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        when_sends_bytes(client, (struct str){(char *)bytes.memory + i, 1});
+        run_for(f, 1);
+    }
+    free(bytes.memory);
+
+    free(then_http(client, "HTTP/1.1 101 "));
+    then_text(client, SIGNED("1"));
+    then_frame(client, PONG, STR("p"));
+    then_text(client, DELIVERY("alice", "[]"));
+    then_text(client, SENT);
+}
+
+/* A client may speak before it has read the server's half of the handshake. */
+static void test_frames_in_the_segment_of_the_upgrade_are_received(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_tcp(f);
+    struct bytes bytes = {0};
+    add_bytes(&bytes, STR(UPGRADE));
+    add_frame(&bytes, TEXT, STR(SIGN("alice")));
+    add_frame(&bytes, TEXT, STR(MSG("alice", "1")));
+
+    when_sends_all(client, &bytes);
+
+    free(then_http(client, "HTTP/1.1 101 "));
+    then_text(client, SIGNED("1"));
+    then_text(client, DELIVERY("alice", "1"));
+    then_text(client, SENT);
+}
+
+static void test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_1002(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_tcp(f);
+
+    when_sends_bytes(client, STR(UPGRADE "\x81\x02{}"));
+
+    free(then_http(client, "HTTP/1.1 101 "));
+    then_closed(client, 1002);
+}
+
+/* What is no WebSocket has no frames, so what stands behind its head is dropped with it. */
+static void test_bytes_behind_a_plain_request_end_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_tcp(f);
+
+    when_sends_bytes(client, STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\na=b&"));
+
+    while (!client->ended) {
+        run_for(f, 1);
+        client_read(client);
+    }
+    struct client *other = given_client(f);
+    then_nothing(other);
+}
+
+/* The end of the stream, or nothing more for now, behind half of a header. */
+static void test_end_behind_half_a_header_ends_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_user(f, "alice");
+    when_sends_bytes(client, STR("\x81"));
+    run_for(f, 10);
+
+    shutdown(client->fd, SHUT_WR);
+
+    then_ended(client);
+    then_n_signed(f, 0);
+}
+
+static void test_other_sockets_are_read_as_ever(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(send(pair[0], "\x81\x02{}", 4, 0), 4);
+    char buffer[8] = "";
+
+    assert_int_equal(recv(pair[1], buffer, 2, MSG_PEEK), 2);
+    assert_int_equal(recv(pair[1], buffer, sizeof buffer, 0), 4);
+    assert_memory_equal(buffer, "\x81\x02{}", 4);
+    close(pair[0]);
+    assert_int_equal(recv(pair[1], buffer, sizeof buffer, 0), 0);
+    close(pair[1]);
+    assert_int_equal(recv(-1, buffer, sizeof buffer, 0), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TRANSPORT_TEST(test_forbidden_frame_is_closed_with_1002_in_its_turn),
+        TRANSPORT_TEST(test_answer_to_1002_ends_the_connection),
+        TRANSPORT_TEST(test_close_behind_a_fault_is_not_waited_for),
+        TRANSPORT_TEST(test_close_of_a_lost_stream_is_not_waited_for),
+        TRANSPORT_TEST(test_conversation_byte_by_byte),
+        TRANSPORT_TEST(test_frames_in_the_segment_of_the_upgrade_are_received),
+        TRANSPORT_TEST(test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_1002),
+        TRANSPORT_TEST(test_bytes_behind_a_plain_request_end_the_connection),
+        TRANSPORT_TEST(test_end_behind_half_a_header_ends_the_connection),
+        TRANSPORT_TEST(test_other_sockets_are_read_as_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
