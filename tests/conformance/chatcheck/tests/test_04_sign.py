@@ -98,7 +98,9 @@ def test_from_the_reply_on_messages_reach_the_device(server: Server) -> None:
         bob.send(type="msg", to=uid, body=body)
         alice.expect_delivery(body, bob.uid)
         bob.expect_reply(1)
-        alice.fence()
+        second = server.signed(uid)
+        deliver_to_all(bob, uid, alice, second)
+        fence_devices(alice, second)
 
 
 @pytest.mark.spec("SIGN-4")

@@ -116,6 +116,12 @@ def test_a_client_of_the_original_sees_nothing_of_features(server: Server) -> No
     bob.close()
     expect_only_own_things(plain, uid)
 
+    late, absent = server.connect(), server.uid()
+    server.signed().msg(absent, body)
+    late.send_text(json.dumps({"type": "sign", "uid": absent}))
+    late.expect_reply(1)
+    expect_only_own_things(late, absent)
+
 
 def expect_only_own_things(client: Client, uid: str) -> None:
     """A message to the own uid: its delivery and its reply come next."""
