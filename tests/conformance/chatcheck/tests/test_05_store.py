@@ -453,8 +453,8 @@ def test_what_another_program_flushes_comes_back(server: Server) -> None:
 
 @pytest.mark.spec("STORE-11")
 def test_the_ttl_is_renewed_before_the_key_expires(server: Server) -> None:
-    """STORE-11: "The TTL of `chat_map_fd_uid:<fd>` MUST be renewed while the connection lives, so that the
-    key does not expire."
+    """STORE-11: "While the connection lives, the TTL of `chat_map_fd_uid:<fd>` MUST be renewed within the
+    documented time of [STORE-8], so that the key does not expire."
 
     A day cannot be waited for: the key is made to expire soon after the documented time in which a server
     puts
@@ -474,7 +474,8 @@ def test_the_ttl_is_renewed_before_the_key_expires(server: Server) -> None:
 @pytest.mark.spec("STORE-13")
 def test_a_written_identity_changes_nothing(server: Server) -> None:
     """STORE-13: "What another program writes into these keys MUST NOT make a connection a device of a uid
-    that it has not signed as, nor end or disturb a server."
+    that it has not signed as, nor end a server; a value of another type is healed like a deletion
+    ([STORE-8])."
     """
     bob, victim = server.signed(), server.signed()
     thief, fd = signed_with_fd(server, server.uid())
@@ -498,7 +499,8 @@ def test_a_written_identity_changes_nothing(server: Server) -> None:
 @pytest.mark.spec("STORE-13")
 def test_the_fd_of_a_connection_that_never_signed_is_no_device(server: Server) -> None:
     """STORE-13: "What another program writes into these keys MUST NOT make a connection a device of a uid
-    that it has not signed as, nor end or disturb a server."
+    that it has not signed as, nor end a server; a value of another type is healed like a deletion
+    ([STORE-8])."
 
     The connection has an fd only once it signs; so it signs, and then moves: its fd in the old set is a lie.
     """
@@ -522,7 +524,8 @@ def test_the_fd_of_a_connection_that_never_signed_is_no_device(server: Server) -
 )
 def test_an_odd_member_of_a_set_disturbs_nobody(server: Server, member: bytes) -> None:
     """STORE-13: "What another program writes into these keys MUST NOT make a connection a device of a uid
-    that it has not signed as, nor end or disturb a server."
+    that it has not signed as, nor end a server; a value of another type is healed like a deletion
+    ([STORE-8])."
     """
     bob, uid = server.signed(), server.uid()
     client = server.signed(uid)
@@ -541,7 +544,8 @@ def test_an_odd_member_of_a_set_disturbs_nobody(server: Server, member: bytes) -
 @pytest.mark.parametrize("kind", ["string", "hash", "list"])
 def test_a_key_of_another_type_disturbs_nobody_for_long(server: Server, kind: str) -> None:
     """STORE-13: "What another program writes into these keys MUST NOT make a connection a device of a uid
-    that it has not signed as, nor end or disturb a server."
+    that it has not signed as, nor end a server; a value of another type is healed like a deletion
+    ([STORE-8])."
 
     STORE-8: "What another program deletes from these keys or flushes MUST come back within a documented
     time, at most 30 s for the reference server, without any client noticing: meanwhile, too, messages reach

@@ -201,8 +201,8 @@ def test_nothing_of_what_was_unavailable_is_done_later(server: Server, outage: O
 
 @pytest.mark.spec("STORE-10")
 def test_when_redis_is_back_all_connections_are_as_they_were(server: Server, outage: Outage) -> None:
-    """STORE-10: "When Redis is back, a server MUST work again within 5 s, with all its connections as they
-    were: no client has to sign again."
+    """STORE-10: "When Redis is back, a server MUST work again within 5 s, with all its connections and
+    their traces as they were: no client has to sign again."
 
     A killed Redis comes back empty: the traces come back, too.
     """
@@ -226,8 +226,8 @@ def test_when_redis_is_back_all_connections_are_as_they_were(server: Server, out
 
 @pytest.mark.spec("STORE-10")
 def test_an_outage_that_nobody_noticed_is_healed_too(server: Server, outage: Outage) -> None:
-    """STORE-10: "When Redis is back, a server MUST work again within 5 s, with all its connections as they
-    were: no client has to sign again."
+    """STORE-10: "When Redis is back, a server MUST work again within 5 s, with all its connections and
+    their traces as they were: no client has to sign again."
 
     Redis goes and comes at once, and no client asks for anything meanwhile.
     """
