@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 from .faults import FAULTS, NO_FAULT, Fault
 
@@ -90,10 +89,19 @@ def _run_checks(model: list[str], options: list[str], seconds: float) -> tuple[l
     """Run checks against a model; the names of those that failed, and a remark if the run went otherwise."""
     start = " ".join([sys.executable, "-m", "model", "--port {port} --redis {redis}", MODEL, *model])
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
-        report = Path(folder, "junit.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "model.only", "-p", "no:cacheprovider"]
+        report = Path(folder, "verdicts.json")
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "model.pytest_plugin",
+            "-p",
+            "no:cacheprovider",
+        ]
         command += [
-            f"--junitxml={report}",
+            f"--model-report={report}",
             "--start",
             start,
             "--strict-should",
@@ -108,29 +116,21 @@ def _run_checks(model: list[str], options: list[str], seconds: float) -> tuple[l
             return [], f"no end within {seconds:g} s"
         if not report.exists():
             return [], f"exit {done.returncode}: {(done.stdout + done.stderr).strip()[-300:]}"
-        return _read_report(report, done.returncode)
+        return _read_report(json.loads(report.read_text()), done.returncode)
 
 
-def _read_report(report: Path, code: int) -> tuple[list[str], str]:
-    cases = list(ElementTree.parse(report).iter("testcase"))
-    failed = [c.get("name", "?") for c in cases if _verdict(c) in ("fail", "inconclusive")]
-    broken = [c.get("name", "?") for c in cases if _verdict(c) == "error"]
-    skipped = [c.get("name", "?") for c in cases if c.find("skipped") is not None]
-    if not cases:
-        return [], "the clause has no check"
-    if broken:
+def _read_report(verdicts: dict[str, str], code: int) -> tuple[list[str], str]:
+    def checks(*wanted: str) -> list[str]:
+        return [name.rpartition("::")[2] for name, verdict in verdicts.items() if verdict in wanted]
+
+    failed = checks("fail", "inconclusive")
+    if not verdicts:
+        return [], "the clause has no check" if code == 5 else f"exit {code}"
+    if broken := checks("error"):
         return failed, f"the check itself is broken: {' '.join(broken)}"
-    if skipped:
-        return failed, f"untested: {' '.join(skipped)}"
+    if untested := checks("untested"):
+        return failed, f"untested: {' '.join(untested)}"
     return failed, "" if failed or code == 0 else f"exit {code}"
-
-
-def _verdict(case: ElementTree.Element) -> str:
-    """The suite's verdict on a check; what failed without one is an error of the suite."""
-    for item in case.iter("property"):
-        if item.get("name") == "verdict":
-            return item.get("value", "")
-    return "pass" if case.find("failure") is None and case.find("error") is None else "error"
 
 
 def _row(verdict: Verdict) -> str:
