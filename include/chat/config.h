@@ -12,16 +12,17 @@
 #include "chat/redis_url.h"
 
 struct config {
-    char listen_host[64];          /* 127.0.0.1: numeric IPv4 or IPv6 address */
-    uint16_t listen_port;          /* 9502; 0: any free one */
-    bool has_redis;                /* false: the memory store */
+    char listen_host[64]; /* 127.0.0.1: numeric IPv4 or IPv6 address */
+    uint16_t listen_port; /* 9502; 0: any free one */
+    bool has_redis;       /* false: the memory store */
     struct redis_url redis;
-    uint32_t redis_timeout_ms;     /* 2000: 100 to 2000, so that 'unavailable' is said within 3 s ([STORE-9]) */
-    uint32_t redis_refresh_ms;     /* 20000: 1000 to 25000 ([STORE-8]) */
+    uint32_t
+        redis_timeout_ms; /* 2000: 100 to 2000, so that 'unavailable' is said within 3 s ([STORE-9]) */
+    uint32_t redis_refresh_ms;              /* 20000: 1000 to 25000 ([STORE-8]) */
     char node_name[NODE_NAME_SIZE_MAX + 1]; /* config_default_node_name() if not given */
-    uint32_t connections_max;      /* 0: as many as the limit of open files allows; else 1 to 1000000 */
-    uint32_t message_size_max;     /* 65536: 65536 to 16777216 bytes ([WS-7]) */
-    uint32_t outbox_size_max;      /* 1048576: 65536 to 1073741824 bytes for each connection ([WS-12]) */
+    uint32_t connections_max;  /* 0: as many as the limit of open files allows; else 1 to 1000000 */
+    uint32_t message_size_max; /* 65536: 65536 to 16777216 bytes ([WS-7]) */
+    uint32_t outbox_size_max; /* 1048576: 65536 to 1073741824 bytes for each connection ([WS-12]) */
     uint32_t ping_interval_ms;     /* 25000: 100 to 3600000 ([WS-10]) */
     uint32_t ping_timeout_ms;      /* 10000: 100 to 3600000 */
     uint32_t handshake_timeout_ms; /* 10000: 100 to 600000 */
@@ -29,8 +30,8 @@ struct config {
 };
 
 enum config_result {
-    CONFIG_RUN,   /* 'out' is filled: serve */
-    CONFIG_DONE,  /* --help, --version or a successful --check-config was answered on stdout: exit 0 */
+    CONFIG_RUN, /* 'out' is filled: serve */
+    CONFIG_DONE, /* --help, --version or a successful --check-config was answered on stdout: exit 0 */
     CONFIG_USAGE, /* wrong words on the command line, said on stderr: exit EX_USAGE */
     CONFIG_BAD    /* a setting's value or the file is wrong, said on stderr: exit EX_CONFIG */
 };

@@ -10,6 +10,8 @@
 
 typedef uint64_t conn_id;
 
-enum { CONN_NONE = 0 };
+enum {
+    CONN_NONE = 0
+};
 
 #endif

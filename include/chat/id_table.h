@@ -8,7 +8,7 @@
 
 struct id_table;
 
-struct id_table *id_table_create(void); /* caller owns */
+struct id_table *id_table_create(void);        /* caller owns */
 void id_table_destroy(struct id_table *table); /* frees none of the values. NULL is allowed */
 
 /* Put 'value', not NULL, under 'id', not CONN_NONE, in place of any other. */

@@ -4,14 +4,16 @@
 #define CHAT_LIMITS_H
 
 enum {
-    UID_SIZE_MAX = 128,       /* [UID-1] after escapes are decoded */
-    CID_SIZE_MAX = 64,        /* [CID-1] after escapes are decoded */
-    NESTING_MAX = 512,        /* [JSON-7] arrays and objects in each other, the request itself included */
-    TOKEN_SIZE = 32,          /* [SIGN-2] hexadecimal digits */
-    FD_SIZE_MAX = 64,         /* [STORE-4] a connection's name in Redis */
-    NODE_NAME_SIZE_MAX = 24,  /* leaves room in an fd for 64 random bits and the connection's number */
+    UID_SIZE_MAX = 128, /* [UID-1] after escapes are decoded */
+    CID_SIZE_MAX = 64,  /* [CID-1] after escapes are decoded */
+    NESTING_MAX = 512,  /* [JSON-7] arrays and objects in each other, the request itself included */
+    TOKEN_SIZE = 32,    /* [SIGN-2] hexadecimal digits */
+    FD_SIZE_MAX = 64,   /* [STORE-4] a connection's name in Redis */
+    NODE_NAME_SIZE_MAX =
+        24, /* leaves room in an fd for 64 random bits and the connection's number */
     REDIS_URL_SIZE_MAX = 1024, /* --redis */
-    REQUESTS_IN_FLIGHT_MAX = 128, /* of one connection: no more of it is read until half are answered */
+    REQUESTS_IN_FLIGHT_MAX =
+        128, /* of one connection: no more of it is read until half are answered */
     REQUESTS_IN_FLIGHT_SIZE_MAX = 262144 /* the same for what they hold in memory */
 };
 

@@ -7,7 +7,12 @@
 
 #include <stdbool.h>
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level {
+    LOG_ERROR,
+    LOG_WARN,
+    LOG_INFO,
+    LOG_DEBUG
+};
 
 /* Lines above 'level' are dropped. Before the first call: LOG_INFO. */
 void log_set_level(enum log_level level);

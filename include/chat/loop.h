@@ -19,7 +19,8 @@ struct loop_hook;
 typedef void loop_fn(void *ctx);
 
 struct loop *loop_create(void); /* caller owns */
-void loop_destroy(struct loop *loop); /* after everything that was created on it is destroyed. NULL is allowed */
+void loop_destroy(
+    struct loop *loop); /* after everything that was created on it is destroyed. NULL is allowed */
 
 /* Run until loop_stop(). */
 void loop_run(struct loop *loop);

@@ -18,7 +18,9 @@
 MUST_CHECK enum err request_parse(struct str text, struct request *out);
 
 /* The most bytes that reply_write() needs, whatever the reply. */
-enum { REPLY_SIZE_MAX = 512 };
+enum {
+    REPLY_SIZE_MAX = 512
+};
 
 /* Write 'reply' as JSON into 'out', which has room for REPLY_SIZE_MAX bytes. Returns the bytes written. */
 size_t reply_write(const struct reply *reply, char *out);

@@ -15,13 +15,15 @@
 
 struct redis_store_options {
     struct redis_url url;
-    const char *node_name;   /* 1 to NODE_NAME_SIZE_MAX characters: letters, digits, '-', '_'. Unique in the deployment */
-    uint64_t timeout_ms;     /* for connecting, and for each command */
-    uint64_t refresh_ms;     /* every trace is written again within this time ([STORE-8]) */
+    const char *
+        node_name; /* 1 to NODE_NAME_SIZE_MAX characters: letters, digits, '-', '_'. Unique in the deployment */
+    uint64_t timeout_ms; /* for connecting, and for each command */
+    uint64_t refresh_ms; /* every trace is written again within this time ([STORE-8]) */
 };
 
 /* Copies 'options'. Returns at once and connects in the background: a Redis that is away is not an
  * error but logged. Borrows 'loop' until destroyed. Caller owns. */
-struct mapping_store *redis_store_create(struct loop *loop, const struct redis_store_options *options);
+struct mapping_store *redis_store_create(struct loop *loop,
+                                         const struct redis_store_options *options);
 
 #endif

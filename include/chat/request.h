@@ -19,17 +19,18 @@ enum request_type {
  * request itself: do not copy the struct, and drop it before the text. */
 struct request {
     enum request_type type;
-    bool cid_valid;   /* false only if there is a cid and it is not one: [CID-3] */
-    struct str cid;   /* the JSON text of the cid, quotes included, as the client wrote it; len 0: none */
-    bool uid_valid;   /* sign: uid, msg: to. Present and a uid: [UID-1], [UID-2] */
-    struct str uid;   /* decoded, 1 to UID_SIZE_MAX bytes; only if uid_valid */
-    struct str body;  /* the JSON text of the body as the client wrote it; len 0: none */
+    bool cid_valid; /* false only if there is a cid and it is not one: [CID-3] */
+    struct str
+        cid; /* the JSON text of the cid, quotes included, as the client wrote it; len 0: none */
+    bool uid_valid;             /* sign: uid, msg: to. Present and a uid: [UID-1], [UID-2] */
+    struct str uid;             /* decoded, 1 to UID_SIZE_MAX bytes; only if uid_valid */
+    struct str body;            /* the JSON text of the body as the client wrote it; len 0: none */
     char decoded[UID_SIZE_MAX]; /* what 'uid' points to if it was written with escapes */
 };
 
 /* The replies that exist, and no others: SPEC 4.1 has the same table. */
 enum reply_kind {
-    REPLY_SIGNED,       /* carries a token */
+    REPLY_SIGNED, /* carries a token */
     REPLY_SENT,
     REPLY_NOT_SIGNED,
     REPLY_INVALID_CID,
@@ -37,7 +38,7 @@ enum reply_kind {
     REPLY_INVALID_TO,
     REPLY_MISSING_BODY,
     REPLY_UNAVAILABLE,
-    REPLY_ILLEGAL,      /* never carries a cid; the connection is closed behind it */
+    REPLY_ILLEGAL, /* never carries a cid; the connection is closed behind it */
     N_REPLY_KINDS
 };
 

@@ -24,7 +24,8 @@ typedef void router_random_fn(char *out, size_t n_digits);
 
 /* Borrows both ports until destroyed. Caller owns. At the end every connection is closed, then the store is
  * destroyed, which answers what is pending, then the router. */
-struct router *router_create(struct sink *sink, struct mapping_store *store, router_random_fn *random);
+struct router *router_create(struct sink *sink, struct mapping_store *store,
+                             router_random_fn *random);
 void router_destroy(struct router *router); /* NULL is allowed */
 
 /* A connection is open, and not signed. 'conn' has not been opened before. */

@@ -16,14 +16,14 @@ struct transport;
 
 /* Sizes in bytes, times in milliseconds; config.h has defaults and ranges. */
 struct transport_options {
-    const char *listen_host;        /* numeric IPv4 or IPv6 address */
-    uint16_t listen_port;           /* 0: any free one */
-    uint32_t connections_max;       /* 0: as many as the limit of open files allows */
-    uint32_t message_size_max;      /* [WS-7] */
-    uint32_t outbox_size_max;       /* [WS-12] */
-    uint64_t ping_interval_ms;      /* [WS-10] after this time without a byte from the peer, a ping */
-    uint64_t ping_timeout_ms;       /* after this much more, the connection is dropped */
-    uint64_t handshake_timeout_ms;  /* from TCP's accept to the end of the upgrade */
+    const char *listen_host;   /* numeric IPv4 or IPv6 address */
+    uint16_t listen_port;      /* 0: any free one */
+    uint32_t connections_max;  /* 0: as many as the limit of open files allows */
+    uint32_t message_size_max; /* [WS-7] */
+    uint32_t outbox_size_max;  /* [WS-12] */
+    uint64_t ping_interval_ms; /* [WS-10] after this time without a byte from the peer, a ping */
+    uint64_t ping_timeout_ms;  /* after this much more, the connection is dropped */
+    uint64_t handshake_timeout_ms; /* from TCP's accept to the end of the upgrade */
 };
 
 /* Listens, but accepts nothing before transport_start(). ERR_IO if it cannot, already logged.
@@ -44,6 +44,8 @@ uint16_t transport_port(const struct transport *transport);
  * 'stopped' once. Takes at most 'timeout_ms'; connections still open then are cut. */
 void transport_stop(struct transport *transport, uint64_t timeout_ms, loop_fn *stopped, void *ctx);
 
-void transport_destroy(struct transport *transport); /* after 'stopped', or before transport_start(). NULL is allowed */
+void transport_destroy(
+    struct transport
+        *transport); /* after 'stopped', or before transport_start(). NULL is allowed */
 
 #endif
