@@ -47,7 +47,7 @@ static void test_numbers_have_their_default_and_range(void **state)
         unsigned max;
     } rows[] = {
         {"connections-max", offsetof(struct config, connections_max), "0", 0, 1000000},
-        {"redis-timeout-ms", offsetof(struct config, redis_timeout_ms), "2000", 100, 2500},
+        {"redis-timeout-ms", offsetof(struct config, redis_timeout_ms), "2000", 100, 2000},
         {"redis-refresh-ms", offsetof(struct config, redis_refresh_ms), "20000", 1000, 25000},
         {"message-size-max", offsetof(struct config, message_size_max), "65536", 65536, 16777216},
         {"outbox-size-max", offsetof(struct config, outbox_size_max), "1048576", 65536, 1073741824},
@@ -220,7 +220,7 @@ static void test_problem_says_what_was_given_and_what_is_allowed(void **state)
         const char *want;
     } rows[] = {
         {"redis-timeout-ms", "9000",
-         "\"9000\": that is not allowed; allowed: a number of milliseconds from 100 to 2500, "
+         "\"9000\": that is not allowed; allowed: a number of milliseconds from 100 to 2000, "
          "digits "
          "only"},
         {"log-level", "lo\nud",
