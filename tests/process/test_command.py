@@ -1,0 +1,401 @@
+"""What somebody sees who runs chatd: words, exit codes, signals, logs, Redis. Not the protocol."""
+
+import contextlib
+import json
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from conftest import Chatd, Redis, Run, Start, environment, free_port
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = 64, 69, 78
+LOG_LINE = re.compile(
+    r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warn|info|debug) [a-z_]+( [a-z_]+=("[^"]*"|[^\s"]*))*'
+)
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def ask(client: ClientConnection, **request: Any) -> dict[str, Any]:
+    client.send(json.dumps(request))
+    answer: dict[str, Any] = json.loads(client.recv(timeout=5))
+    return answer
+
+
+def sign(client: ClientConnection, uid: str) -> str:
+    answer = ask(client, type="sign", uid=uid)
+    assert answer["status"] == 1, answer
+    token: str = answer["token"]
+    return token
+
+
+def raw_client(chatd: Chatd) -> socket.socket:
+    """Upgraded, and then it neither reads nor answers anything by itself."""
+    client = socket.create_connection(("127.0.0.1", chatd.port), timeout=5)
+    client.sendall(UPGRADE)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    assert head.startswith(b"HTTP/1.1 101 ")
+    return client
+
+
+def close_code(client: ClientConnection) -> int | None:
+    with pytest.raises(ConnectionClosed) as closed:
+        client.recv(timeout=5)
+    return closed.value.rcvd.code if closed.value.rcvd else None
+
+
+# ---- Words and exit codes
+
+
+def test_ready_line_says_where_and_is_all_on_stdout(start: Start) -> None:
+    chatd = start()
+
+    assert re.fullmatch(r"listening on ws://127\.0\.0\.1:[1-9]\d*/\n", chatd.stdout)
+    with connect(chatd.url) as client:
+        sign(client, "alice")
+    chatd.signal(signal.SIGTERM)
+    assert chatd.exit_code() == 0
+    assert chatd.stdout.count("\n") == 1
+
+
+def test_ipv6(program: str) -> None:
+    chatd = Chatd(program, "--listen", "[::1]:0", env=environment())
+    try:
+        assert re.fullmatch(r"listening on ws://\[::1\]:[1-9]\d*/\n", chatd.until_ready().stdout)
+        with connect(chatd.url) as client:
+            sign(client, "alice")
+        chatd.signal(signal.SIGTERM)
+        assert chatd.exit_code() == 0
+    finally:
+        chatd.end()
+
+
+def test_help_names_every_setting(run: Run) -> None:
+    answer = run("--help")
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    example = pathlib.Path(__file__).parents[2] / "docs" / "chatd.conf.example"
+    names = re.findall(r"^#\s*([a-z-]+) = ", example.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) > 10
+    assert not [name for name in names if f"--{name}" not in answer.stdout]
+
+
+def test_version(run: Run) -> None:
+    answer = run("--version")
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert re.search(r"\b\d+\.\d+\.\d+\b", answer.stdout)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "says"),
+    [
+        (["--no-such-flag"], EX_USAGE, "no-such-flag"),
+        (["--listen"], EX_USAGE, "--listen needs a value"),
+        (["surplus"], EX_USAGE, ""),
+        (["--listen", "nowhere"], EX_CONFIG, "listen"),
+        (["--ping-interval-ms", "1"], EX_CONFIG, "ping-interval-ms"),
+        (["--redis", "http://127.0.0.1"], EX_CONFIG, "redis"),
+        (["--config", "/nonexistent/chatd.conf"], EX_CONFIG, "/nonexistent/chatd.conf"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_served(
+    run: Run, flags: list[str], code: int, says: str
+) -> None:
+    answer = run(*flags)
+
+    assert (answer.returncode, answer.stdout) == (code, "")
+    assert answer.stderr.startswith("chatd: ")
+    assert says in answer.stderr
+
+
+def test_wrong_value_in_environment_and_file(run: Run, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "chatd.conf"
+    file.write_text("# a comment\nping-timeout-ms = soon\n")
+
+    from_environment = run(ping_timeout_ms="soon")
+    from_file = run("--config", str(file))
+
+    assert from_environment.returncode == from_file.returncode == EX_CONFIG
+    assert "CHATD_PING_TIMEOUT_MS" in from_environment.stderr
+    assert f"{file}:2" in from_file.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_taken_port(run: Run, host: str) -> None:
+    family = socket.AF_INET6 if host == "[::1]" else socket.AF_INET
+    with socket.create_server((host.strip("[]"), 0), family=family) as taken:
+        answer = run("--listen", f"{host}:{taken.getsockname()[1]}")
+
+    assert (answer.returncode, answer.stdout) == (EX_UNAVAILABLE, "")
+    assert re.search(r" error cannot_listen .*reason=\"Address already in use\"", answer.stderr)
+
+
+def test_flag_counts_more_than_environment_and_that_more_than_file(run: Run, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "chatd.conf"
+    file.write_text("ping-interval-ms = 1001\nping-timeout-ms = 1001\nhandshake-timeout-ms = 1001\n")
+    environment_settings = {"ping_interval_ms": "1002", "ping_timeout_ms": "1002"}
+
+    answer = run(
+        "--check-config", "--config", str(file), "--ping-interval-ms", "1003", **environment_settings
+    )
+
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert "ping-interval-ms = 1003" in lines
+    assert "ping-timeout-ms = 1002" in lines
+    assert "handshake-timeout-ms = 1001" in lines
+
+
+def test_settings_of_the_file_are_obeyed(program: str, tmp_path: pathlib.Path) -> None:
+    port = free_port()
+    file = tmp_path / "chatd.conf"
+    file.write_text(f"listen = 127.0.0.1:{port}\nping-interval-ms = 100\n")
+    chatd = Chatd(program, env=environment(config=str(file)))
+    try:
+        assert chatd.until_ready().port == port
+        with raw_client(chatd) as client:
+            assert client.recv(2) == b"\x89\x00"  # a ping
+    finally:
+        chatd.end()
+
+
+# ---- Serving
+
+
+def test_client_of_the_original_service_is_served(start: Start) -> None:
+    """It sends one frame when it is open and logs what arrives; these are its bytes, and what it logged."""
+    chatd = start()
+    with connect(chatd.url) as client, connect(chatd.url) as other:
+        client.send('{"type":"sign","uid":"1001"}')
+        answer = str(client.recv(timeout=5))
+        assert re.fullmatch(r'\{"status":1,"msg":"注册成功","token":"[0-9a-f]{32}"\}', answer)
+
+        other.send('{"type":"sign","uid":"1002"}')
+        other.recv(timeout=5)
+        other.send('{"type":"msg","to":"1001","body":"hi"}')
+
+        assert client.recv(timeout=5) == '{"body":"hi","from":"1002"}'
+        assert other.recv(timeout=5) == '{"status":1,"msg":"sended"}'
+
+
+def test_peers_that_vanish_do_not_end_it(start: Start) -> None:
+    """A write to a socket that was reset raises SIGPIPE, whose default is the end."""
+    chatd = start()
+    with connect(chatd.url) as alice:
+        sign(alice, "alice")
+        for _ in range(20):
+            with raw_client(chatd) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            ask(alice, type="msg", to="nobody", body="x")
+        chatd.signal(signal.SIGPIPE)
+        assert ask(alice, type="msg", to="nobody", body="x")["status"] == 1
+    assert chatd.process.poll() is None
+
+
+def test_connections_above_the_limit_of_open_files_are_refused_in_http(program: str) -> None:
+    """64 descriptors of the limit are for others."""
+    command = f"ulimit -n 80 && exec {program} --listen 127.0.0.1:0"
+    chatd = Chatd("bash", "-c", command, env=environment()).until_ready()
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(16):
+                stack.enter_context(raw_client(chatd))
+            with socket.create_connection(("127.0.0.1", chatd.port), timeout=5) as one_too_many:
+                assert one_too_many.recv(12) == b"HTTP/1.1 503"
+        chatd.signal(signal.SIGTERM)
+        assert chatd.exit_code() == 0
+    finally:
+        chatd.end()
+
+
+# ---- Stopping
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_closes_with_1001_and_exits_with_0(start: Start, number: signal.Signals) -> None:
+    chatd = start()
+    with connect(chatd.url) as alice, connect(chatd.url) as unsigned:
+        sign(alice, "alice")
+        began = time.monotonic()
+
+        chatd.signal(number)
+
+        assert close_code(alice) == 1001
+        assert close_code(unsigned) == 1001
+        assert chatd.exit_code() == 0
+        assert time.monotonic() - began < 5
+    assert " info stopping " in chatd.log()
+
+
+def test_peer_that_does_not_answer_does_not_hold_up_the_end(start: Start) -> None:
+    chatd = start()
+    with raw_client(chatd), socket.create_connection(("127.0.0.1", chatd.port)):
+        began = time.monotonic()
+
+        chatd.signal(signal.SIGTERM)
+
+        assert chatd.exit_code() == 0
+        assert time.monotonic() - began < 5
+    assert " warn connections_cut " in chatd.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_ends_it_at_once(start: Start, number: signal.Signals) -> None:
+    chatd = start()
+    with raw_client(chatd) as mute:
+        chatd.signal(signal.SIGTERM)
+        assert mute.recv(4) == b"\x88\x02\x03\xe9"
+        began = time.monotonic()
+
+        chatd.signal(number)
+
+        assert chatd.exit_code() == 128 + number
+        assert time.monotonic() - began < 1
+
+
+def test_port_is_free_again_at_once(start: Start, program: str) -> None:
+    chatd = start()
+    with connect(chatd.url) as client:
+        sign(client, "alice")
+        chatd.signal(signal.SIGTERM)
+        assert chatd.exit_code() == 0
+
+    again = Chatd(program, "--listen", f"127.0.0.1:{chatd.port}", env=environment())
+    try:
+        assert again.until_ready().port == chatd.port
+    finally:
+        again.end()
+
+
+# ---- Logs
+
+
+def misbehave(chatd: Chatd) -> None:
+    """One of each thing that a peer can do wrong, with a secret in it."""
+    for frame in (b"\x81\x02{}", b"\x82\xff" + b"\xff" * 8, b"\xc1\x80" + bytes(4)):
+        with raw_client(chatd) as client:
+            client.sendall(frame)
+            client.recv(4)
+    for message in ("planted-body", b"planted-body", '{"type":"planted-body"}'):
+        with connect(chatd.url) as client:
+            client.send(message)
+            client.recv(timeout=5)
+    with socket.create_connection(("127.0.0.1", chatd.port), timeout=5) as client:
+        client.sendall(b"GET /planted-body HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 426"
+
+
+def test_log_is_structured_and_has_no_secret(start: Start, private_redis: Redis) -> None:
+    chatd = start("--log-level", "debug", redis=private_redis.url)
+    with connect(chatd.url) as alice:
+        token = sign(alice, "alice")
+        alice.send(json.dumps({"type": "msg", "to": "alice", "body": "planted-body"}))
+        assert "planted-body" in str(alice.recv(timeout=5))
+        alice.recv(timeout=5)
+        misbehave(chatd)
+        private_redis.client.config_set("requirepass", "another")
+        private_redis.client.client_kill_filter(_type="normal", skipme=True)
+        time.sleep(0.5)  # for it to fail to log in again
+    chatd.signal(signal.SIGTERM)
+    assert chatd.exit_code() == 0
+
+    log = chatd.log()
+    assert [line for line in log.splitlines() if not LOG_LINE.fullmatch(line)] == []
+    assert " info stopping " in log
+    assert " warn redis_" in log
+    for secret in ("planted-body", token, private_redis.password):
+        assert secret not in log + chatd.stdout
+
+
+def test_no_password_in_the_answer_to_a_wrong_setting(run: Run) -> None:
+    for flags, settings in (
+        (["--redis", "redis://:planted-password@127.0.0.1:port"], {}),
+        (["--redys=redis://:planted-password@127.0.0.1"], {}),
+        (["--check-config"], {"redis": "redis://:planted-password@127.0.0.1"}),
+        (["--check-config"], {"redis": "redis://:planted-password@/"}),
+    ):
+        answer = run(*flags, **settings)
+        assert "planted-password" not in answer.stdout + answer.stderr
+
+
+# ---- Redis
+
+
+def test_redis_away_at_start_is_no_reason_not_to_serve(start: Start) -> None:
+    chatd = start("--redis", f"redis://:planted-password@127.0.0.1:{free_port()}")
+    with connect(chatd.url) as client:
+        began = time.monotonic()
+
+        answer = ask(client, type="sign", uid="alice")
+
+        assert (answer["status"], answer["code"]) == (0, "unavailable")
+        assert time.monotonic() - began < 3
+        began = time.monotonic()
+        chatd.signal(signal.SIGTERM)
+        assert close_code(client) == 1001
+    assert chatd.exit_code() == 0
+    assert time.monotonic() - began < 5
+    assert " warn redis_" in chatd.log()
+    assert "planted-password" not in chatd.log()
+
+
+def test_traces_in_redis_are_there_while_signed_and_gone_behind_it(
+    start: Start, private_redis: Redis
+) -> None:
+    keys = private_redis.client
+    keys.set("somebody's", "own")
+    chatd = start("--node-name", "n1", redis=private_redis.url)
+    with connect(chatd.url) as alice, connect(chatd.url) as bob:
+        sign(alice, "alice")
+        sign(bob, "bob")
+        (fd,) = keys.smembers("chat_map_uid_fd:alice")
+        assert keys.get("chat_map_fd_uid:" + str(fd)) == "alice"
+        assert keys.scard("chat_map_uid_fd:bob") == 1
+
+        chatd.signal(signal.SIGTERM)
+
+        assert close_code(alice) == 1001
+        assert chatd.exit_code() == 0
+    assert keys.keys("*") == ["somebody's"]
+
+
+def test_redis_that_hangs_does_not_hold_up_the_end(start: Start, private_redis: Redis) -> None:
+    chatd = start(redis=private_redis.url)
+    with connect(chatd.url) as alice:
+        sign(alice, "alice")
+        private_redis.client.client_pause(20000)
+        began = time.monotonic()
+
+        chatd.signal(signal.SIGTERM)
+
+        assert chatd.exit_code() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_program_needs_no_terminal_and_no_stdin(program: str) -> None:
+    """As an init system starts it."""
+    with subprocess.Popen(
+        [program, "--listen", "127.0.0.1:0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    ) as process:
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 0
