@@ -199,7 +199,7 @@ def test_a_wrong_version_or_no_key_is_not_upgraded(server: Server, headers: dict
 
     if response is not None and response.status < 400:
         raise Mismatch("an HTTP status of 400 or above, or the end of TCP", f"HTTP {response.status}")
-    server.raw(handshake=False).shake_hands()  # the same request with the version and the key
+    server.raw().sign(server.uid())  # the twin: the same request with the version and the key
 
 
 # Frames

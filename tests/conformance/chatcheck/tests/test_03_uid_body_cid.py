@@ -62,8 +62,8 @@ def talk_to(server: Server, literal: str, uid: str) -> None:
 UIDS = [
     "", " ", "  ", "a b", '"', "\\", "/", "'", "\x80", "\x9f", "\xa0", "\xad", "é", "e\u0301",
     "号码", "\u200b", "\u2028", "\u2029", "\ufeff", "\ufffe", "\uffff", "\ud7ff",
-    "\ue000", "\U00010000", "\U0001f642",
-    "\U0010ffff", "*", "?", "[a-z]", "{}", "%00", "%s%n", "$x", "../..", ":", "chat_map_uid_fd:", "__proto__",
+    "\ue000", "\U00010000", "\U0001f642", "\U0010ffff", "*", "?", "[a-z]", "{}", "%00", "%s%n", "$x", "../..",
+    ":", "chat_map_uid_fd:", "__proto__",
     "null", "true", "<b>", "'; DROP", "\u202e", "~",
 ]  # fmt: skip
 
