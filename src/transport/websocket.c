@@ -13,10 +13,12 @@
 enum {
     CLOSE_NOT_UTF8 = 1007,
     CLOSE_TOO_BIG = 1009,
-    VERSION_SIZE_MAX = 8,
+    VERSION_SIZE_MAX = 64,
     HTTP_ANSWER_SIZE_MAX = 512,
     INBOX_CAPACITY_MIN = 4096
 };
+
+#define WHITE_SPACE " \t"
 
 /* An answer in plain HTTP, with what a client has to know to do better. Written here, for libwebsockets calls it HTTP/1.0,
  * in which Upgrade means nothing. Returns what tells libwebsockets to end the connection. */
@@ -33,11 +35,17 @@ static int answer_http(struct lws *wsi, const char *status, const char *text)
     return -1;
 }
 
+/* White space around a header's value is no part of it: RFC 9110 section 5.5. */
 static bool has_version_13(struct lws *wsi)
 {
-    char version[VERSION_SIZE_MAX];
-    return lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_VERSION) > 0 &&
-           strcmp(version, "13") == 0;
+    char value[VERSION_SIZE_MAX];
+    if (lws_hdr_copy(wsi, value, sizeof(value), WSI_TOKEN_VERSION) <= 0) {
+        return false;
+    }
+    const char *start = value + strspn(value, WHITE_SPACE);
+    size_t len = strcspn(start, WHITE_SPACE);
+    bool ends = start[len + strspn(start + len, WHITE_SPACE)] == '\0';
+    return ends && str_eq((struct str){start, len}, STR("13"));
 }
 
 /* [WS-4] libwebsockets takes any version, and ends TCP in silence without a key. */
