@@ -16,9 +16,8 @@ struct config {
     uint16_t listen_port; /* 9502; 0: any free one */
     bool has_redis;       /* false: the memory store */
     struct redis_url redis;
-    uint32_t
-        redis_timeout_ms; /* 2000: 100 to 2000, so that 'unavailable' is said within 3 s ([STORE-9]) */
-    uint32_t redis_refresh_ms;              /* 20000: 1000 to 25000 ([STORE-8]) */
+    uint32_t redis_timeout_ms; /* 2000: 100 to 2000, for 'unavailable' within 3 s ([STORE-9]) */
+    uint32_t redis_refresh_ms; /* 20000: 1000 to 25000 ([STORE-8]) */
     char node_name[NODE_NAME_SIZE_MAX + 1]; /* config_default_node_name() if not given */
     uint32_t connections_max;  /* 0: as many as the limit of open files allows; else 1 to 1000000 */
     uint32_t message_size_max; /* 65536: 65536 to 16777216 bytes ([WS-7]) */
@@ -30,19 +29,20 @@ struct config {
 };
 
 enum config_result {
-    CONFIG_RUN, /* 'out' is filled: serve */
-    CONFIG_DONE, /* --help, --version or a successful --check-config was answered on stdout: exit 0 */
+    CONFIG_RUN,   /* 'out' is filled: serve */
+    CONFIG_DONE,  /* --help, --version, --check-config: answered on stdout, exit 0 */
     CONFIG_USAGE, /* wrong words on the command line, said on stderr: exit EX_USAGE */
     CONFIG_BAD    /* a setting's value or the file is wrong, said on stderr: exit EX_CONFIG */
 };
 
-/* 'environ_get' is getenv, or a fake. Messages on stderr name the setting, where it was given, what was given (never a
- * password) and what is allowed. */
+/* 'environ_get' is getenv, or a fake. Messages on stderr name the setting, where it was given,
+ * what was given (never a password) and what is allowed. */
 enum config_result config_read(int argc, char **argv, char *(*environ_get)(const char *name),
                                struct config *out);
 
-/* If there is no node_name, make one from the name of the host and listen_port. config_read() has done that
- * unless the port is 0: then set listen_port to the one that was got, and call this. */
+/* If there is no node_name, make one from the name of the host and listen_port. config_read()
+ * has done that unless the port is 0: then set listen_port to the one that was got, and call
+ * this. */
 void config_default_node_name(struct config *config);
 
 #endif

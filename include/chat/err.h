@@ -1,4 +1,5 @@
-/* err.h - the world's failures, as values. Our own bugs are asserts; the peer's mistakes are replies. */
+/* err.h - the world's failures, as values. Our own bugs are asserts; the peer's mistakes are
+ * replies. */
 #ifndef CHAT_ERR_H
 #define CHAT_ERR_H
 

@@ -17,7 +17,8 @@ void *id_table_get(const struct id_table *table, conn_id id); /* NULL: none */
 void *id_table_take(struct id_table *table, conn_id id);      /* get and remove; NULL: none */
 size_t id_table_count(const struct id_table *table);
 
-/* Every entry once, in no order: start with *cursor 0; NULL ends. Nothing may be put or taken meanwhile. */
+/* Every entry once, in no order: start with *cursor 0; NULL ends. Nothing may be put or taken
+ * meanwhile. */
 void *id_table_next(const struct id_table *table, size_t *cursor);
 
 #endif

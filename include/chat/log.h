@@ -19,14 +19,15 @@ void log_set_level(enum log_level level);
 
 bool log_enabled(enum log_level level);
 
-/* 'event' is a snake_case word. Then pairs: a name and a printf format with its arguments are one
- * string, such as log_line(LOG_INFO, "listening", "url=%s connections_max=%u", url, n). Values that may hold spaces or
- * come from outside go through log_value(). 'format' NULL: no pairs. */
+/* 'event' is a snake_case word. Then pairs: a name and a printf format with its arguments are
+ * one string, such as log_line(LOG_INFO, "listening", "url=%s connections_max=%u", url, n).
+ * Values that may hold spaces or come from outside go through log_value(). 'format' NULL: no
+ * pairs. */
 void log_line(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* 'text' as a quoted value on one line: control characters, quotes and non-ASCII bytes escaped, cut after 200 bytes.
- * Static storage, valid until the fourth next call. */
+/* 'text' as a quoted value on one line: control characters, quotes and non-ASCII bytes escaped,
+ * cut after 200 bytes. Static storage, valid until the fourth next call. */
 const char *log_value(const char *text);
 
 #endif

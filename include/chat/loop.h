@@ -1,10 +1,11 @@
-/* loop.h - the one thread's event loop: what is due later, what is due at a time, what is due before it
- * sleeps. libuv behind it (src/loop/loop.c); unit tests link a loop whose clock is moved by hand
- * (tests/unit/fakes/fake_loop.c).
+/* loop.h - the one thread's event loop: what is due later, what is due at a time, what is due
+ * before it sleeps. libuv behind it (src/loop/loop.c); unit tests link a loop whose clock is
+ * moved by hand (tests/unit/fakes/fake_loop.c).
  *
- * One turn: timers that are due; descriptors that are ready; what was put off with loop_later(), until
- * nothing is; the hooks of loop_before_sleep(), in the order they were added; then sleep, unless a hook put something off.
- * So all that one turn wants to write is known when the hooks run, and leaves in few system calls. */
+ * One turn: timers that are due; descriptors that are ready; what was put off with loop_later(),
+ * until nothing is; the hooks of loop_before_sleep(), in the order they were added; then sleep,
+ * unless a hook put something off. So all that one turn wants to write is known when the hooks
+ * run, and leaves in few system calls. */
 #ifndef CHAT_LOOP_H
 #define CHAT_LOOP_H
 

@@ -1,5 +1,5 @@
-/* mem.h - memory that is always there. Running out of it aborts the process with a message, which is
- * safe only because every size is bounded (limits.h, config.h) before it is asked for. */
+/* mem.h - memory that is always there. Running out of it aborts the process with a message,
+ * which is safe only because every size is bounded (limits.h, config.h) before it is asked for. */
 #ifndef CHAT_MEM_H
 #define CHAT_MEM_H
 

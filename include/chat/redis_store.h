@@ -1,8 +1,8 @@
 /* redis_store.h - the mapping store in Redis, under the original service's keys. SPEC 5.
  *
  * Asynchronous, over one connection whose commands leave together once in each turn of the loop.
- * While Redis is away every bind and find is answered ERR_UNAVAILABLE, within the time limit; when it
- * is back, everything that is bound is written again, and nobody has to sign again. */
+ * While Redis is away every bind and find is answered ERR_UNAVAILABLE, within the time limit;
+ * when it is back, everything that is bound is written again, and nobody has to sign again. */
 #ifndef CHAT_REDIS_STORE_H
 #define CHAT_REDIS_STORE_H
 
@@ -15,10 +15,9 @@
 
 struct redis_store_options {
     struct redis_url url;
-    const char *
-        node_name; /* 1 to NODE_NAME_SIZE_MAX characters: letters, digits, '-', '_'. Unique in the deployment */
-    uint64_t timeout_ms; /* for connecting, and for each command */
-    uint64_t refresh_ms; /* every trace is written again within this time ([STORE-8]) */
+    const char *node_name; /* config.h; unique in the deployment */
+    uint64_t timeout_ms;   /* for connecting, and for each command */
+    uint64_t refresh_ms;   /* every trace is written again within this time ([STORE-8]) */
 };
 
 /* Copies 'options'. Returns at once and connects in the background: a Redis that is away is not an

@@ -24,7 +24,8 @@ struct redis_url {
  * English that quotes nothing of the URL, for it may hold a password. */
 MUST_CHECK enum err redis_url_parse(struct str url, struct redis_url *out, const char **why);
 
-/* The URL without user and password, for logs. 'out' has room for REDIS_URL_SIZE_MAX bytes; terminated. */
+/* The URL without user and password, for logs. 'out' has room for REDIS_URL_SIZE_MAX bytes;
+ * terminated. */
 void redis_url_print(const struct redis_url *url, char *out);
 
 #endif

@@ -1,6 +1,8 @@
-/* request.h - the protocol's vocabulary: what clients ask and what the server says, as C structs.
+/* request.h - the protocol's vocabulary: what clients ask and what the server says, as C
+ * structs.
  *
- * SPEC 4. No bytes are read or written here (parser.h does that), and nothing is decided (router.h). */
+ * SPEC 4. No bytes are read or written here (parser.h does that), and nothing is decided
+ * (router.h). */
 #ifndef CHAT_REQUEST_H
 #define CHAT_REQUEST_H
 

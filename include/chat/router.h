@@ -1,10 +1,11 @@
 /* router.h - what happens when a connection opens, speaks, closes. SPEC 4.
  *
- * Pure: it knows no socket, no JSON, no clock, no Redis. It touches the world through two ports, sink.h and
- * mapping_store.h, and one source of chance. It keeps who each connection is ([ID-1]) and the order of
- * its replies ([ORDER-1]).
+ * Pure: it knows no socket, no JSON, no clock, no Redis. It touches the world through two ports,
+ * sink.h and mapping_store.h, and one source of chance. It keeps who each connection is ([ID-1])
+ * and the order of its replies ([ORDER-1]).
  *
- * Requests that were received before a connection closed still take effect; their replies go nowhere. */
+ * Requests that were received before a connection closed still take effect; their replies go
+ * nowhere. */
 #ifndef CHAT_ROUTER_H
 #define CHAT_ROUTER_H
 
@@ -19,11 +20,12 @@
 
 struct router;
 
-/* Writes 'n_digits' lower-case hexadecimal digits from a secure random source: random_hex(), or a fake. */
+/* Writes 'n_digits' lower-case hexadecimal digits from a secure random source: random_hex(), or
+ * a fake. */
 typedef void router_random_fn(char *out, size_t n_digits);
 
-/* Borrows both ports until destroyed. Caller owns. At the end every connection is closed, then the store is
- * destroyed, which answers what is pending, then the router. */
+/* Borrows both ports until destroyed. Caller owns. At the end every connection is closed, then
+ * the store is destroyed, which answers what is pending, then the router. */
 struct router *router_create(struct sink *sink, struct mapping_store *store,
                              router_random_fn *random);
 void router_destroy(struct router *router); /* NULL is allowed */
@@ -34,11 +36,12 @@ void router_opened(struct router *router, conn_id conn);
 /* A legal request. Borrows it. */
 void router_received(struct router *router, conn_id conn, const struct request *request);
 
-/* An illegal request ([ILLEGAL-1]): answered in its turn, and the connection is closed with 1008. */
+/* An illegal request ([ILLEGAL-1]): answered in its turn, and the connection is closed with
+ * 1008. */
 void router_received_illegal(struct router *router, conn_id conn);
 
-/* The peer broke the transport's rules: close with 'code' (1002, 1007, 1009) after the replies to what
- * it asked before. Nothing that it sends later is received. */
+/* The peer broke the transport's rules: close with 'code' (1002, 1007, 1009) after the replies
+ * to what it asked before. Nothing that it sends later is received. */
 void router_received_broken(struct router *router, conn_id conn, uint16_t code);
 
 /* The connection is closed, whoever closed it. Its traces go. */

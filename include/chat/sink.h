@@ -1,7 +1,8 @@
-/* sink.h - port: what the router may do to a connection. transport implements it; tests record it.
+/* sink.h - port: what the router may do to a connection. transport implements it; tests record
+ * it.
  *
- * No call fails: a connection that is gone, or going, is passed over in silence, because whoever asks
- * cannot know yet. No call calls back into the router before it returns. */
+ * No call fails: a connection that is gone, or going, is passed over in silence, because whoever
+ * asks cannot know yet. No call calls back into the router before it returns. */
 #ifndef CHAT_SINK_H
 #define CHAT_SINK_H
 
@@ -20,7 +21,8 @@ struct sink_ops {
      * closed instead ([WS-12]). */
     void (*reply)(struct sink *sink, conn_id conn, const struct reply *reply);
 
-    /* Send 'delivery' to each of the 'n' connections, as reply() does. Written as JSON once for all. */
+    /* Send 'delivery' to each of the 'n' connections, as reply() does. Written as JSON once for
+     * all. */
     void (*deliver)(struct sink *sink, const conn_id *conns, size_t n,
                     const struct delivery *delivery);
 
@@ -28,8 +30,9 @@ struct sink_ops {
      * sends from now on is not received. router_closed() follows later, as for every close. */
     void (*close)(struct sink *sink, conn_id conn, uint16_t code);
 
-    /* Stop or go on receiving from this connection: the router's brake on a peer that asks faster than
-     * the store answers. A few messages that were already read may still arrive after a stop. */
+    /* Stop or go on receiving from this connection: the router's brake on a peer that asks
+     * faster than the store answers. A few messages that were already read may still arrive
+     * after a stop. */
     void (*receive_more)(struct sink *sink, conn_id conn, bool more);
 };
 

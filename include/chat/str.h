@@ -1,4 +1,5 @@
-/* str.h - a borrowed run of bytes: not terminated, never freed, never stored. To keep it, copy it. */
+/* str.h - a borrowed run of bytes: not terminated, never freed, never stored. To keep it, copy
+ * it. */
 #ifndef CHAT_STR_H
 #define CHAT_STR_H
 

@@ -1,7 +1,7 @@
 /* transport.h - WebSockets by libwebsockets: start, stop, what it serves. SPEC 2.
  *
- * Turns bytes of the network into calls of router.h and implements sink.h. Everything that one turn of the
- * loop has to say to a connection leaves in one system call. */
+ * Turns bytes of the network into calls of router.h and implements sink.h. Everything that one
+ * turn of the loop has to say to a connection leaves in one system call. */
 #ifndef CHAT_TRANSPORT_H
 #define CHAT_TRANSPORT_H
 
@@ -40,8 +40,8 @@ void transport_start(struct transport *transport, struct router *router);
 /* The port it listens on. */
 uint16_t transport_port(const struct transport *transport);
 
-/* Stop accepting, close every connection with 1001 ([WS-9]) once what waits for it has left, then call
- * 'stopped' once. Takes at most 'timeout_ms'; connections still open then are cut. */
+/* Stop accepting, close every connection with 1001 ([WS-9]) once what waits for it has left,
+ * then call 'stopped' once. Takes at most 'timeout_ms'; connections still open then are cut. */
 void transport_stop(struct transport *transport, uint64_t timeout_ms, loop_fn *stopped, void *ctx);
 
 void transport_destroy(

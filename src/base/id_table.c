@@ -1,7 +1,7 @@
-/* Open addressing with linear probing: an entry stands in the first free slot at or after its home, the
- * slot that its id hashes to. Taking one moves later entries back into the gap, so a search may end at
- * the first free slot, and no marks of removed entries pile up. The table grows, and never shrinks: a
- * server that had many connections will have them again. */
+/* Open addressing with linear probing: an entry stands in the first free slot at or after its
+ * home, the slot that its id hashes to. Taking one moves later entries back into the gap, so a
+ * search may end at the first free slot, and no marks of removed entries pile up. The table
+ * grows, and never shrinks: a server that had many connections will have them again. */
 #include "chat/id_table.h"
 
 #include <assert.h>

@@ -64,7 +64,8 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
         len += sizeof cut_mark - 1;
     }
     line[len++] = '\n';
-    /* One call, so that lines of several processes don't mix. There is nowhere to say that it failed. */
+    /* One call, so that lines of several processes don't mix. There is nowhere to say that it
+     * failed. */
     ssize_t ignored = write(STDERR_FILENO, line, len);
     (void)ignored;
 }

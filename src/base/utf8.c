@@ -34,7 +34,8 @@ static size_t sequence_len(const unsigned char *p, size_t left)
     return 0;
 }
 
-/* The bytes from 'p' on that are certainly ASCII, a multiple of eight: most text is skipped here. */
+/* The bytes from 'p' on that are certainly ASCII, a multiple of eight: most text is skipped
+ * here. */
 static size_t ascii_run(const unsigned char *p, size_t left)
 {
     size_t run = 0;

@@ -1,5 +1,5 @@
-/* From the words given to a struct config: file, then environment, then flags, each over the one before.
- * What is wrong is said wherever it stands, also if a stronger source would hide it. */
+/* From the words given to a struct config: file, then environment, then flags, each over the one
+ * before. What is wrong is said wherever it stands, also if a stronger source would hide it. */
 #include "chat/config.h"
 
 #include <errno.h>
@@ -44,8 +44,8 @@ static void make_options(struct option *options)
     options[N_FLAGS] = (struct option){0};
 }
 
-/* Say that 'name', of a 'what' that is written with 'dashes', is unknown, and which one was probably meant.
- * A name that is none is not quoted: a part of a URL may have come here. */
+/* Say that 'name', of a 'what' that is written with 'dashes', is unknown, and which one was
+ * probably meant. A name that is none is not quoted: a part of a URL may have come here. */
 static void say_unknown(const char *where, const char *what, const char *dashes, const char *name)
 {
     const char *name_characters =

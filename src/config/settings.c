@@ -8,7 +8,8 @@
 
 /* How the values of a kind of setting are read, described and printed. */
 struct setting_type {
-    /* ERR_OK; or ERR_INVALID, and 'config' is untouched and '*why' may say what is wrong with the value. */
+    /* ERR_OK; or ERR_INVALID, and 'config' is untouched and '*why' may say what is wrong with
+     * the value. */
     enum err (*parse)(const struct setting *setting, const char *value, struct config *config,
                       const char **why);
     void (*print)(const struct setting *setting, const struct config *config, FILE *out);

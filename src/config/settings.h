@@ -1,5 +1,5 @@
-/* settings.h - the one table of settings: flags, environment, file, --help and error messages are made
- * from it. config.h has the struct that it fills. */
+/* settings.h - the one table of settings: flags, environment, file, --help and error messages
+ * are made from it. config.h has the struct that it fills. */
 #ifndef CHAT_CONFIG_SETTINGS_H
 #define CHAT_CONFIG_SETTINGS_H
 
@@ -55,8 +55,8 @@ void setting_print(const struct setting *setting, const struct config *config, F
 /* What --help says of it. */
 void setting_help(const struct setting *setting, FILE *out);
 
-/* A node's name: the end of 'host_name' and the port, cut to NODE_NAME_SIZE_MAX, with '-' for what no
- * name may have. 'out' has room for one byte more; terminated. */
+/* A node's name: the end of 'host_name' and the port, cut to NODE_NAME_SIZE_MAX, with '-' for
+ * what no name may have. 'out' has room for one byte more; terminated. */
 void node_name_make(const char *host_name, uint16_t port, char *out);
 
 #endif

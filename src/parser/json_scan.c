@@ -1,5 +1,5 @@
-/* Every function here takes 'p', the place where something begins, and 'end', the end of the text, and
- * returns the place behind that something, or NULL if it isn't there. */
+/* Every function here takes 'p', the place where something begins, and 'end', the end of the
+ * text, and returns the place behind that something, or NULL if it isn't there. */
 #include "parser/json_scan.h"
 
 #include <stdint.h>
@@ -20,8 +20,9 @@ static bool is_special(char c)
     return (unsigned char)c < 0x20 || c == '"' || c == '\\';
 }
 
-/* Whether none of the eight bytes at 'p' is special, in a few operations on all of them at once: a byte
- * below n, and no other, has its upper bit in (byte - n) & ~byte. A borrow can only come from such a byte. */
+/* Whether none of the eight bytes at 'p' is special, in a few operations on all of them at once:
+ * a byte below n, and no other, has its upper bit in (byte - n) & ~byte. A borrow can only come
+ * from such a byte. */
 static bool eight_are_plain(const char *p)
 {
     const uint64_t each = UINT64_C(0x0101010101010101);
@@ -255,7 +256,8 @@ static bool at_closer(const struct nesting *nesting, const char *p, const char *
     return p < end && *p == (nesting_in_object(nesting) ? '}' : ']');
 }
 
-/* What stands between here, behind a '[', '{' or ',' and its space, and the next value: in an object a name. */
+/* What stands between here, behind a '[', '{' or ',' and its space, and the next value: in an
+ * object a name. */
 static const char *scan_to_value(const struct nesting *nesting, const char *p, const char *end)
 {
     struct json_value name;

@@ -1,9 +1,10 @@
 /* json_scan.h - is this text one JSON object, and where are its members? SPEC 3.
  *
- * A strict scanner for RFC 8259, no more and no less: it builds no values but finds where they stand in
- * the text, so that a body can be passed on as it was written. One pass, without recursion, in time linear
- * in the length of the text, reading no byte outside of it, whatever the bytes. Whether the text is UTF-8
- * was checked before (utf8.h). What the members mean is request.c's business. */
+ * A strict scanner for RFC 8259, no more and no less: it builds no values but finds where they
+ * stand in the text, so that a body can be passed on as it was written. One pass, without
+ * recursion, in time linear in the length of the text, reading no byte outside of it, whatever
+ * the bytes. Whether the text is UTF-8 was checked before (utf8.h). What the members mean is
+ * request.c's business. */
 #ifndef CHAT_JSON_SCAN_H
 #define CHAT_JSON_SCAN_H
 
@@ -32,9 +33,9 @@ struct json_value {
 typedef void json_member_fn(void *ctx, const struct json_value *name,
                             const struct json_value *value);
 
-/* Scan 'text', calling 'member' for each member in the order of the text, repeated names included.
- * False if 'text' is not one JSON object, alone but for white space, with at most NESTING_MAX levels;
- * then forget the members that 'member' was called for. */
+/* Scan 'text', calling 'member' for each member in the order of the text, repeated names
+ * included. False if 'text' is not one JSON object, alone but for white space, with at most
+ * NESTING_MAX levels; then forget the members that 'member' was called for. */
 MUST_CHECK bool json_scan_object(struct str text, json_member_fn *member, void *ctx);
 
 #endif

@@ -12,7 +12,8 @@ enum {
     CID_TEXT_SIZE_MAX = CID_SIZE_MAX * ESCAPED_SIZE_MAX + 2
 };
 
-/* Each reply without its cid and the last '}'; REPLY_SIGNED also without its token and what closes it. */
+/* Each reply without its cid and the last '}'; REPLY_SIGNED also without its token and what
+ * closes it. */
 static const char reply_heads[N_REPLY_KINDS][REPLY_HEAD_SIZE_MAX + 1] = {
     [REPLY_SIGNED] = "{\"status\":1,\"msg\":\"注册成功\",\"token\":\"",
     [REPLY_SENT] = "{\"status\":1,\"msg\":\"sended\"",

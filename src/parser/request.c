@@ -40,9 +40,9 @@ enum {
 /* The largest integer that every JSON reader gets right, 2^53 - 1: [UID-2]. */
 static const uint64_t uid_integer_max = 9007199254740991;
 
-/* Decode 'string' if it is a string of at most 'size_max' bytes without U+0000, which cJSON takes for
- * the end; else return false. The limit comes first, so nothing big is ever decoded. '*out' is a view of the
- * text, or of 'room', of 'size_max' bytes, if there are escapes. */
+/* Decode 'string' if it is a string of at most 'size_max' bytes without U+0000, which cJSON
+ * takes for the end; else return false. The limit comes first, so nothing big is ever decoded.
+ * '*out' is a view of the text, or of 'room', of 'size_max' bytes, if there are escapes. */
 static bool decode(const struct json_value *string, char *room, size_t size_max, struct str *out)
 {
     if (string->kind != JSON_STRING || string->decoded_len > size_max) {
@@ -64,7 +64,8 @@ static bool decode(const struct json_value *string, char *room, size_t size_max,
     return whole;
 }
 
-/* Of members with the same name the last one counts, and so it replaces the one before: [JSON-5]. */
+/* Of members with the same name the last one counts, and so it replaces the one before:
+ * [JSON-5]. */
 static void keep_member(void *ctx, const struct json_value *name, const struct json_value *value)
 {
     struct json_value *members = ctx;
@@ -141,7 +142,8 @@ static bool parse_uid(const struct json_value *value, char *room, struct str *ou
     return uid_of_string(value, room, out);
 }
 
-/* [CID-1] A string of 1 to CID_SIZE_MAX bytes, whichever. It is echoed, never compared: not decoded. */
+/* [CID-1] A string of 1 to CID_SIZE_MAX bytes, whichever. It is echoed, never compared: not
+ * decoded. */
 static bool is_cid(const struct json_value *value)
 {
     return value->kind == JSON_STRING && value->decoded_len >= 1 &&

@@ -1,8 +1,10 @@
-/* handlers.h - inside the router: what router.c and the request types (sign.c, msg.c) know of each other.
+/* handlers.h - inside the router: what router.c and the request types (sign.c, msg.c) know of
+ * each other.
  *
- * A request is handled in two steps, and each type brings a function for either. router.c examines it: the
- * session has to be signed, perhaps, and no parameter may be missing or invalid. Then it asks the store,
- * and when the store has answered, the type's callback does the effect and ends with router_answer(). */
+ * A request is handled in two steps, and each type brings a function for either. router.c
+ * examines it: the session has to be signed, perhaps, and no parameter may be missing or
+ * invalid. Then it asks the store, and when the store has answered, the type's callback does the
+ * effect and ends with router_answer(). */
 #ifndef CHAT_ROUTER_HANDLERS_H
 #define CHAT_ROUTER_HANDLERS_H
 
@@ -29,8 +31,9 @@ bool msg_is_flawed(const struct request *request, enum reply_kind *refusal);
 void sign_ask(struct router *router, struct slot *slot);
 void msg_ask(struct router *router, struct slot *slot);
 
-/* The store has answered and the effect is done: say so ('token' has a length for REPLY_SIGNED only), and go
- * on with what waits behind. 'slot', the first of its queue, and perhaps its session are freed. */
+/* The store has answered and the effect is done: say so ('token' has a length for REPLY_SIGNED
+ * only), and go on with what waits behind. 'slot', the first of its queue, and perhaps its
+ * session are freed. */
 void router_answer(struct slot *slot, enum reply_kind kind, struct str token);
 
 #endif

@@ -15,8 +15,8 @@ bool msg_is_flawed(const struct request *request, enum reply_kind *refusal)
     return false;
 }
 
-/* Those of 'devices' that are devices of 'uid' go to router->recipients; returns how many. The store
- * only proposes: who a connection is, the session knows ([ID-1], [MSG-3]). */
+/* Those of 'devices' that are devices of 'uid' go to router->recipients; returns how many. The
+ * store only proposes: who a connection is, the session knows ([ID-1], [MSG-3]). */
 static size_t choose_recipients(struct router *router, const conn_id *devices, size_t n,
                                 struct str uid)
 {
@@ -34,7 +34,8 @@ static size_t choose_recipients(struct router *router, const conn_id *devices, s
     return n_recipients;
 }
 
-/* 'ctx' is the slot: it and its session live until router_answer(), also if the connection closes. */
+/* 'ctx' is the slot: it and its session live until router_answer(), also if the connection
+ * closes. */
 static void msg_found(void *ctx, enum err err, const conn_id *devices, size_t n)
 {
     struct slot *slot = ctx;
@@ -48,7 +49,8 @@ static void msg_found(void *ctx, enum err err, const conn_id *devices, size_t n)
         struct delivery delivery = {.from = session_uid(slot->session), .body = slot->request.body};
         router->sink->ops->deliver(router->sink, router->recipients, n_recipients, &delivery);
     }
-    /* Behind the delivery, so that a sender that is a device of 'to' gets that first ([ORDER-3]). */
+    /* Behind the delivery, so that a sender that is a device of 'to' gets that first
+     * ([ORDER-3]). */
     router_answer(slot, REPLY_SENT, STR(""));
 }
 

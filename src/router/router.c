@@ -1,9 +1,10 @@
 /* The order of things: which request may start, what is said when.
  *
- * Every request takes a slot at the end of its session's queue and leaves it from the front with its reply,
- * so replies go out in the order of the requests ([ORDER-1]). Requests of one session overlap in the
- * store, whose finds answer in the order of the calls; only a sign stands alone, because those behind it
- * depend on what becomes of it. Hence a slot that the store answers is always the first of its queue. */
+ * Every request takes a slot at the end of its session's queue and leaves it from the front with
+ * its reply, so replies go out in the order of the requests ([ORDER-1]). Requests of one session
+ * overlap in the store, whose finds answer in the order of the calls; only a sign stands alone,
+ * because those behind it depend on what becomes of it. Hence a slot that the store answers is
+ * always the first of its queue. */
 #include "chat/router.h"
 
 #include <assert.h>
@@ -179,8 +180,8 @@ void router_answer(struct slot *slot, enum reply_kind kind, struct str token)
     assert(slot == session->first && slot->state == SLOT_ASKED);
     say(session, &slot->request, kind, token);
     if (session->closed && kind == REPLY_UNAVAILABLE) {
-        /* Nobody hears the answers any more. This also ends sessions while a store is being destroyed,
-         * when it cannot be asked again. */
+        /* Nobody hears the answers any more. This also ends sessions while a store is being
+         * destroyed, when it cannot be asked again. */
         session->given_up = true;
     }
     pop(session);

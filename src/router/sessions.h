@@ -1,8 +1,8 @@
-/* sessions.h - who is here: a session for each open connection, with its identity and the queue of its
- * requests in flight. SPEC 4.
+/* sessions.h - who is here: a session for each open connection, with its identity and the queue
+ * of its requests in flight. SPEC 4.
  *
- * It keeps the books and decides nothing: router.c does. A session outlives its connection until the
- * last request that was received before the close has taken effect ([ORDER-4]). */
+ * It keeps the books and decides nothing: router.c does. A session outlives its connection until
+ * the last request that was received before the close has taken effect ([ORDER-4]). */
 #ifndef CHAT_ROUTER_SESSIONS_H
 #define CHAT_ROUTER_SESSIONS_H
 
@@ -25,8 +25,8 @@ enum slot_state {
     SLOT_CLOSING  /* no request: in its turn the connection is closed with 'close_code' */
 };
 
-/* A request in flight, and a copy of what it needs to keep. Owned by the queue of its session, which is
- * not freed while the queue has a slot. */
+/* A request in flight, and a copy of what it needs to keep. Owned by the queue of its session,
+ * which is not freed while the queue has a slot. */
 struct slot {
     struct slot *next;
     struct session *session;
@@ -65,7 +65,8 @@ struct session *sessions_get(const struct sessions *sessions, conn_id conn); /* 
 /* Free a session that is closed and whose queue is empty. */
 void sessions_remove(struct sessions *sessions, struct session *session);
 
-/* From now on the session is signed as 'uid' and as nobody else. Copies 'uid', of 1 to UID_SIZE_MAX bytes. */
+/* From now on the session is signed as 'uid' and as nobody else. Copies 'uid', of 1 to
+ * UID_SIZE_MAX bytes. */
 void sessions_sign(struct sessions *sessions, struct session *session, struct str uid);
 
 /* The connection of the session is gone. Not twice. */

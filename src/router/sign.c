@@ -10,7 +10,8 @@ bool sign_is_flawed(const struct request *request, enum reply_kind *refusal)
     return false;
 }
 
-/* 'ctx' is the slot: it and its session live until router_answer(), also if the connection closes. */
+/* 'ctx' is the slot: it and its session live until router_answer(), also if the connection
+ * closes. */
 static void sign_bound(void *ctx, conn_id device, enum err err)
 {
     (void)device;

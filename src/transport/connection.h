@@ -1,7 +1,8 @@
 /* connection.h - what the transport knows of one connection, from TCP's accept to the end.
  *
- * A connection is found by its conn_id (the router's calls), by libwebsockets' wsi (its callbacks), and by its socket (wire.c).
- * What it is signed as is none of the transport's business. */
+ * A connection is found by its conn_id (the router's calls), by libwebsockets' wsi (its
+ * callbacks), and by its socket (wire.c). What it is signed as is none of the transport's
+ * business. */
 #ifndef CHAT_CONNECTION_H
 #define CHAT_CONNECTION_H
 

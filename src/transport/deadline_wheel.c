@@ -43,7 +43,8 @@ void deadline_set(struct deadline_wheel *wheel, struct deadline *deadline, uint6
     push(&wheel->slots[tick % WHEEL_N_SLOTS], deadline);
 }
 
-/* The slot is emptied into a list of its own first, so that 'expired' may change the wheel as it likes. */
+/* The slot is emptied into a list of its own first, so that 'expired' may change the wheel as it
+ * likes. */
 static void turn_slot(struct deadline **slot, uint64_t now_ms, deadline_expired_fn *expired,
                       void *ctx)
 {

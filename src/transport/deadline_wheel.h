@@ -1,8 +1,9 @@
-/* deadline_wheel.h - one deadline for each connection, at a cost that does not grow with their number.
+/* deadline_wheel.h - one deadline for each connection, at a cost that does not grow with their
+ * number.
  *
- * libwebsockets has timers of its own; with thousands of connections they take half of a core. A wheel is a ring of lists:
- * a deadline waits in the list of its tick, so setting one is O(1), and a tick looks at one list.
- * Deadlines are met late by up to one tick, never early. */
+ * libwebsockets has timers of its own; with thousands of connections they take half of a core. A
+ * wheel is a ring of lists: a deadline waits in the list of its tick, so setting one is O(1),
+ * and a tick looks at one list. Deadlines are met late by up to one tick, never early. */
 #ifndef CHAT_DEADLINE_WHEEL_H
 #define CHAT_DEADLINE_WHEEL_H
 
@@ -36,8 +37,8 @@ void deadline_set(struct deadline_wheel *wheel, struct deadline *deadline, uint6
 /* Nothing happens if it is not set. Every deadline has to be cleared before its memory goes. */
 void deadline_clear(struct deadline *deadline);
 
-/* Call 'expired' for each deadline that is due at 'now_ms', each cleared before. It may set, clear and free that deadline
- * and any other. */
+/* Call 'expired' for each deadline that is due at 'now_ms', each cleared before. It may set,
+ * clear and free that deadline and any other. */
 void deadline_wheel_turn(struct deadline_wheel *wheel, uint64_t now_ms,
                          deadline_expired_fn *expired, void *ctx);
 

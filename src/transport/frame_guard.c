@@ -30,8 +30,8 @@ enum {
     SUBPROTOCOL_NAME_LEN = sizeof(subprotocol_name) - 1
 };
 
-/* [WS-17] "A server SHOULD accept a handshake that offers only subprotocols which the server does not
- * know, and select none of them." libwebsockets does so if there is no such header. */
+/* [WS-17] "A server SHOULD accept a handshake that offers only subprotocols which the server
+ * does not know, and select none of them." libwebsockets does so if there is no such header. */
 static void watch_for_subprotocol(struct frame_guard *guard, uint8_t *byte)
 {
     if (guard->line_other) {
@@ -163,8 +163,8 @@ static size_t take_payload(struct frame_guard *guard, size_t n)
     return n_taken;
 }
 
-/* Take the next piece of the stream that belongs together, at most 'n' bytes. Returns its size; 0 if a single byte
- * cannot be judged. */
+/* Take the next piece of the stream that belongs together, at most 'n' bytes. Returns its size;
+ * 0 if a single byte cannot be judged. */
 static size_t take_piece(struct frame_guard *guard, uint8_t *bytes, size_t n)
 {
     switch (guard->state) {

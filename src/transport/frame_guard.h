@@ -1,14 +1,15 @@
 /* frame_guard.h - makes libwebsockets strict. RFC 6455 section 5, SPEC [WS-15], [WS-17].
  *
- * libwebsockets accepts client frames without a mask, drops TCP without a close frame at a control
- * frame longer than 125 bytes, loses its way in the stream after a frame that it does refuse, and
- * rejects a handshake whose subprotocols it does not know; and it has no hook that shows a frame's header. So the
- * guard looks at the bytes on their way from the socket to libwebsockets (wire.c) and follows where frames begin.
- * From the first frame that RFC 6455 forbids on it lets nothing through but, once the transport closes with 1002, the
- * close frame that answers it. In the handshake it renames the subprotocol header.
+ * libwebsockets accepts client frames without a mask, drops TCP without a close frame at a
+ * control frame longer than 125 bytes, loses its way in the stream after a frame that it does
+ * refuse, and rejects a handshake whose subprotocols it does not know; and it has no hook that
+ * shows a frame's header. So the guard looks at the bytes on their way from the socket to
+ * libwebsockets (wire.c) and follows where frames begin. From the first frame that RFC 6455
+ * forbids on it lets nothing through but, once the transport closes with 1002, the close frame
+ * that answers it. In the handshake it renames the subprotocol header.
  *
- * It judges headers only: it neither unmasks nor reassembles, which libwebsockets does.
- * Pure: bytes in, the bytes to pass on out. */
+ * It judges headers only: it neither unmasks nor reassembles, which libwebsockets does. Pure:
+ * bytes in, the bytes to pass on out. */
 #ifndef CHAT_FRAME_GUARD_H
 #define CHAT_FRAME_GUARD_H
 
@@ -42,9 +43,9 @@ struct frame_guard {
     uint64_t n_left; /* PAYLOAD: bytes of mask and payload to come. LENGTH: the length so far */
 };
 
-/* Look at 'n' bytes that were read, and change what has to be changed. Returns how many bytes to pass
- * on, from the start of 'bytes'. A last byte that cannot be judged alone is held, and has to stand in
- * front of the next bytes: frame_guard_take_held(). */
+/* Look at 'n' bytes that were read, and change what has to be changed. Returns how many bytes to
+ * pass on, from the start of 'bytes'. A last byte that cannot be judged alone is held, and has
+ * to stand in front of the next bytes: frame_guard_take_held(). */
 size_t frame_guard_pass(struct frame_guard *guard, uint8_t *bytes, size_t n);
 
 /* If a byte is held, put it into 'out', forget it, and say so. */

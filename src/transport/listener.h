@@ -1,5 +1,5 @@
-/* listener.h - the listening socket. Ours rather than libwebsockets', which spins at full speed when descriptors
- * run out, and does not say why it cannot listen. */
+/* listener.h - the listening socket. Ours rather than libwebsockets', which spins at full speed
+ * when descriptors run out, and does not say why it cannot listen. */
 #ifndef CHAT_LISTENER_H
 #define CHAT_LISTENER_H
 
@@ -10,7 +10,8 @@
 
 struct listener;
 
-/* A new TCP connection: non-blocking, close-on-exec, without Nagle's delay. The callee takes 'socket'. */
+/* A new TCP connection: non-blocking, close-on-exec, without Nagle's delay. The callee takes
+ * 'socket'. */
 typedef void listener_accepted_fn(void *ctx, int socket);
 
 /* Listen on the numeric address 'host'. ERR_IO, already logged, if that is not possible. */

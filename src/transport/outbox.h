@@ -1,7 +1,9 @@
-/* outbox.h - the frames that wait to leave on one connection, one behind the other as they go on the wire.
+/* outbox.h - the frames that wait to leave on one connection, one behind the other as they go on
+ * the wire.
  *
- * A server's frames are not masked, so a frame is a header of 2 to 10 bytes and the text. All that one turn of the loop has
- * to say to a connection stands here and is written by one system call (websocket.c), which is what makes the server fast. */
+ * A server's frames are not masked, so a frame is a header of 2 to 10 bytes and the text. All
+ * that one turn of the loop has to say to a connection stands here and is written by one system
+ * call (websocket.c), which is what makes the server fast. */
 #ifndef CHAT_OUTBOX_H
 #define CHAT_OUTBOX_H
 
@@ -24,7 +26,8 @@ enum frame_opcode {
 /* Write the header of an unfragmented frame with 'len' bytes of payload. Returns its size. */
 size_t frame_header_write(enum frame_opcode opcode, size_t len, uint8_t out[FRAME_HEADER_SIZE_MAX]);
 
-/* All zero is empty. Owned by its connection. An empty outbox has no memory, for most connections are idle. */
+/* All zero is empty. Owned by its connection. An empty outbox has no memory, for most
+ * connections are idle. */
 struct outbox {
     uint8_t *memory; /* OUTBOX_HEADROOM bytes, then the frames */
     size_t len;      /* bytes of frames */

@@ -1,8 +1,9 @@
 /* What leaves a connection, and when it ends.
  *
- * The number of system calls decides how fast the server is. So nothing is written when the router says it:
- * frames gather in the outbox of each connection, and before the loop sleeps each outbox is handed
- * over in one lws_write(LWS_WRITE_RAW) (docs/decisions/0003-one-write-a-turn.md). */
+ * The number of system calls decides how fast the server is. So nothing is written when the
+ * router says it: frames gather in the outbox of each connection, and before the loop sleeps
+ * each outbox is handed over in one lws_write(LWS_WRITE_RAW)
+ * (docs/decisions/0003-one-write-a-turn.md). */
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -177,7 +178,8 @@ void connection_writeable(struct connection *connection)
 /* Neither what waits to leave nor the peer's answer is waited for without end. */
 static void limit_close(struct connection *connection)
 {
-    /* A peer whose close frame was dropped sends no other; of a stream that is lost, none can be told. */
+    /* A peer whose close frame was dropped sends no other; of a stream that is lost, none can be
+     * told. */
     const struct frame_guard *guard = &connection->guard;
     bool no_answer = guard->close_dropped || guard->state == GUARD_LOST;
     uint64_t timeout_ms = no_answer ? CLOSE_UNANSWERED_MS : CLOSE_TIMEOUT_MS;
@@ -204,15 +206,16 @@ void connection_peer_closed(struct connection *connection)
 
 void connection_kill(struct connection *connection)
 {
-    /* What the kernel did not take, libwebsockets waits to write, and asks again for as long. Without a peer to write to it
-     * does not. */
+    /* What the kernel did not take, libwebsockets waits to write, and asks again for as long.
+     * Without a peer to write to it does not. */
     (void)shutdown(connection->socket, SHUT_RDWR);
     /* The second time libwebsockets is told so it no longer waits for the peer. */
     lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
-/* Hand the close over to libwebsockets, which sends the close frame and waits for the peer's. To the
- * router the connection has ended: its traces must not wait for a peer that does not answer ([ID-3]). */
+/* Hand the close over to libwebsockets, which sends the close frame and waits for the peer's. To
+ * the router the connection has ended: its traces must not wait for a peer that does not answer
+ * ([ID-3]). */
 static void begin_close(struct connection *connection)
 {
     struct transport *transport = connection->transport;

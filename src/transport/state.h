@@ -56,7 +56,8 @@ void transport_flush(void *transport);
 /* The kernel has room again for this connection. */
 void connection_writeable(struct connection *connection);
 
-/* Look at this connection from a later turn, outside of its callbacks: it has broken the rules, or is to be closed. */
+/* Look at this connection from a later turn, outside of its callbacks: it has broken the rules,
+ * or is to be closed. */
 void transport_attend(struct connection *connection);
 
 /* One tick of the wheel. */
@@ -68,11 +69,13 @@ void connection_watch_life(struct connection *connection);
 /* Close with 'code' once what waits has left. */
 void connection_close(struct connection *connection, uint16_t code);
 
-/* The peer's close frame came, which libwebsockets answers. It is the last that the peer sends; what it asked before takes
- * effect ([ORDER-4]), and what is ready for it in this turn leaves before the answer. */
+/* The peer's close frame came, which libwebsockets answers. It is the last that the peer sends;
+ * what it asked before takes effect ([ORDER-4]), and what is ready for it in this turn leaves
+ * before the answer. */
 void connection_peer_closed(struct connection *connection);
 
-/* End it now, without a word. Not inside the connection's own callbacks. May destroy it before it returns. */
+/* End it now, without a word. Not inside the connection's own callbacks. May destroy it before
+ * it returns. */
 void connection_kill(struct connection *connection);
 
 /* transport.c: libwebsockets has destroyed the wsi. */

@@ -253,9 +253,9 @@ void transport_stop(struct transport *transport, uint64_t timeout_ms, loop_fn *s
     stop_if_empty(transport);
 }
 
-/* On a loop that is not its own, libwebsockets destroys itself in two steps: it closes its handles, and when the loop
- * has told it that they are closed it has to be asked again. Newer versions do the second by themselves, and clear
- * what 'pcontext' points to. */
+/* On a loop that is not its own, libwebsockets destroys itself in two steps: it closes its
+ * handles, and when the loop has told it that they are closed it has to be asked again. Newer
+ * versions do the second by themselves, and clear what 'pcontext' points to. */
 static void destroy_context(struct transport *transport)
 {
     if (transport->context == NULL) {

@@ -1,4 +1,5 @@
-/* What libwebsockets reports of its connections. The callback only translates: each case is one call. */
+/* What libwebsockets reports of its connections. The callback only translates: each case is one
+ * call. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,9 @@ enum {
 
 #define WHITE_SPACE " \t"
 
-/* An answer in plain HTTP, with what a client has to know to do better. Written here, for libwebsockets calls it HTTP/1.0,
- * in which Upgrade means nothing. Returns what tells libwebsockets to end the connection. */
+/* An answer in plain HTTP, with what a client has to know to do better. Written here, for
+ * libwebsockets calls it HTTP/1.0, in which Upgrade means nothing. Returns what tells
+ * libwebsockets to end the connection. */
 static int answer_http(struct lws *wsi, const char *status, const char *text)
 {
     char buffer[LWS_PRE + HTTP_ANSWER_SIZE_MAX];
@@ -63,7 +65,8 @@ static int confirm_upgrade(struct lws *wsi)
 static int established(struct connection *connection)
 {
     if (connection->guard.state == GUARD_HANDSHAKE) {
-        /* Its bytes did not come through wire.c, so forbidden frames would be accepted: serve nobody. */
+        /* Its bytes did not come through wire.c, so forbidden frames would be accepted: serve
+         * nobody. */
         log_line(LOG_ERROR, "frames_unguarded", "library=%s", log_value(lws_get_library_version()));
         return -1;
     }
@@ -126,8 +129,8 @@ static void inbox_clear(struct inbox *inbox)
     *inbox = (struct inbox){0};
 }
 
-/* A message comes in pieces: its fragments, and these wherever TCP or libwebsockets' buffer splits them. Most come in
- * one, and are looked at where they are. */
+/* A message comes in pieces: its fragments, and these wherever TCP or libwebsockets' buffer
+ * splits them. Most come in one, and are looked at where they are. */
 static void received(struct connection *connection, struct str piece)
 {
     if (connection->state != CONNECTION_OPEN || connection->deaf) {

@@ -1,7 +1,8 @@
-/* The recv() in this file takes the place of the C library's in this program: the linker resolves
- * libwebsockets' call to it, as it would to a memory allocator of ours. It is the only way to the bytes, since libwebsockets reads its
- * sockets itself and hands out nothing but payload (docs/decisions/0002-strict-frames.md). Sockets that were not attached are
- * read as ever. websocket.c refuses to serve if libwebsockets turns out to read in another way. */
+/* The recv() in this file takes the place of the C library's in this program: the linker
+ * resolves libwebsockets' call to it, as it would to a memory allocator of ours. It is the only
+ * way to the bytes, since libwebsockets reads its sockets itself and hands out nothing but
+ * payload (docs/decisions/0002-strict-frames.md). Sockets that were not attached are read as
+ * ever. websocket.c refuses to serve if libwebsockets turns out to read in another way. */
 #include "transport/wire.h"
 
 #include <assert.h>
@@ -12,7 +13,8 @@
 #include "chat/mem.h"
 #include "transport/state.h"
 
-/* Indexed by the kernel's number of the socket, which is right here: it is looked up only while it is open. */
+/* Indexed by the kernel's number of the socket, which is right here: it is looked up only while
+ * it is open. */
 static struct connection **attached;
 static size_t n_attached_max;
 
