@@ -4,10 +4,86 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "chat/log.h"
 #include "log_capture.h"
 #include "transport/state.h"
+
+/* libwebsockets' calls, which a test makes fail: the linker puts these in their place (--wrap). */
+struct lws_context *__real_lws_create_context(const struct lws_context_creation_info *info);
+struct lws_context *__wrap_lws_create_context(const struct lws_context_creation_info *info);
+struct lws_vhost *__real_lws_create_vhost(struct lws_context *context,
+                                          const struct lws_context_creation_info *info);
+struct lws_vhost *__wrap_lws_create_vhost(struct lws_context *context,
+                                          const struct lws_context_creation_info *info);
+struct lws *__real_lws_adopt_descriptor_vhost_via_info(const lws_adopt_desc_t *info);
+struct lws *__wrap_lws_adopt_descriptor_vhost_via_info(const lws_adopt_desc_t *info);
+
+static bool context_fails;
+static bool vhost_fails;
+static bool adopt_fails;
+
+struct lws_context *__wrap_lws_create_context(const struct lws_context_creation_info *info)
+{
+    return context_fails ? NULL : __real_lws_create_context(info);
+}
+
+struct lws_vhost *__wrap_lws_create_vhost(struct lws_context *context,
+                                          const struct lws_context_creation_info *info)
+{
+    return vhost_fails ? NULL : __real_lws_create_vhost(context, info);
+}
+
+struct lws *__wrap_lws_adopt_descriptor_vhost_via_info(const lws_adopt_desc_t *info)
+{
+    if (adopt_fails) {
+        close(info->fd.sockfd); /* as libwebsockets does */
+        return NULL;
+    }
+    return __real_lws_adopt_descriptor_vhost_via_info(info);
+}
+
+static void then_library_fails(struct fixture *f, const char *what)
+{
+    struct transport *transport = NULL;
+    struct log_capture log;
+    log_capture_begin(&log);
+    enum err err = transport_create(f->loop, &f->options, &transport);
+    log_capture_end(&log);
+    assert_int_equal(err, ERR_IO);
+    assert_null(transport);
+    assert_non_null(strstr(log.text, what));
+}
+
+/* Nothing is left of it (AddressSanitizer looks), and the next attempt may succeed. */
+static void test_create_when_libwebsockets_fails_is_an_error_that_is_logged(void **state)
+{
+    struct fixture *f = *state;
+
+    context_fails = true;
+    then_library_fails(f, "error libwebsockets_failed what=context");
+    context_fails = false;
+    vhost_fails = true;
+    then_library_fails(f, "error libwebsockets_failed what=vhost");
+    vhost_fails = false;
+
+    given_server(f);
+    then_nothing(given_client(f));
+}
+
+static void test_connection_that_libwebsockets_does_not_take_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+
+    adopt_fails = true;
+    then_ended(given_tcp(f));
+    adopt_fails = false;
+
+    assert_int_equal(id_table_count(f->transport->connections), 0);
+    then_nothing(given_client(f));
+}
 
 static void then_cannot_be_created(struct fixture *f, const char *host, uint16_t port)
 {
@@ -241,6 +317,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TRANSPORT_TEST(test_create_where_it_cannot_listen_is_an_error_that_is_logged),
+        TRANSPORT_TEST(test_create_when_libwebsockets_fails_is_an_error_that_is_logged),
+        TRANSPORT_TEST(test_connection_that_libwebsockets_does_not_take_is_forgotten),
         TRANSPORT_TEST(test_destroyed_without_a_start),
         TRANSPORT_TEST(test_listens_but_accepts_nothing_before_start),
         TRANSPORT_TEST(test_one_too_many_is_told_so_in_http),

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transport/state.h"
+
 #define MASK "\x01\x02\x03\x04"
 
 static const struct {
@@ -117,6 +119,27 @@ static void test_conversation_byte_by_byte(void **state)
     then_text(client, SENT);
 }
 
+/* A read that finds nothing does not lose the half that is held back. */
+static void test_held_byte_outlives_a_read_of_nothing(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_client(f);
+    const struct connection *connection = id_table_get(f->transport->connections, 1);
+    struct bytes bytes = {0};
+    add_frame(&bytes, TEXT, STR(SIGN("alice")));
+    when_sends_bytes(client, (struct str){(char *)bytes.memory, 1});
+    run_for(f, 10);
+    assert_true(connection->guard.held);
+
+    char buffer[16];
+    assert_int_equal(recv(connection->socket, buffer, sizeof buffer, 0), -1);
+    when_sends_bytes(client, (struct str){(char *)bytes.memory + 1, bytes.len - 1});
+
+    then_text(client, SIGNED("1"));
+    free(bytes.memory);
+}
+
 /* A client may speak before it has read the server's half of the handshake. */
 static void test_frames_in_the_segment_of_the_upgrade_are_received(void **state)
 {
@@ -148,21 +171,32 @@ static void test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_10
     then_closed(client, 1002);
 }
 
+static const struct str no_websockets[] = {
+    STR_INIT("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\na=b&"),
+    STR_INIT("GET / HTTP/1.1\r\nHost: a\r\n\n\x81\x02{}"),
+    STR_INIT("GET / HTTP/1.1\r\n\n\n\x81\x02{}"),
+    STR_INIT("\x81\x02{}"),
+    STR_INIT("\r\n\r\n\x81\x02{}"),
+};
+
 /* What is no WebSocket has no frames, so what stands behind its head is dropped with it. */
-static void test_bytes_behind_a_plain_request_end_the_connection(void **state)
+static void test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection(void **state)
 {
     struct fixture *f = *state;
     given_server(f);
-    struct client *client = given_tcp(f);
+    for (size_t i = 0; i < sizeof no_websockets / sizeof no_websockets[0]; i++) {
+        struct client *client = given_tcp(f);
+        uint64_t before_ms = clock_ms();
 
-    when_sends_bytes(client, STR("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\na=b&"));
+        when_sends_bytes(client, no_websockets[i]);
 
-    while (!client->ended) {
-        run_for(f, 1);
-        client_read(client);
+        while (!client->ended) {
+            assert_true(clock_ms() - before_ms < 1000);
+            run_for(f, 1);
+            client_read(client);
+        }
     }
-    struct client *other = given_client(f);
-    then_nothing(other);
+    then_nothing(given_client(f));
 }
 
 /* The end of the stream, or nothing more for now, behind half of a header. */
@@ -206,9 +240,10 @@ int main(void)
         TRANSPORT_TEST(test_close_behind_a_fault_is_not_waited_for),
         TRANSPORT_TEST(test_close_of_a_lost_stream_is_not_waited_for),
         TRANSPORT_TEST(test_conversation_byte_by_byte),
+        TRANSPORT_TEST(test_held_byte_outlives_a_read_of_nothing),
         TRANSPORT_TEST(test_frames_in_the_segment_of_the_upgrade_are_received),
         TRANSPORT_TEST(test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_1002),
-        TRANSPORT_TEST(test_bytes_behind_a_plain_request_end_the_connection),
+        TRANSPORT_TEST(test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection),
         TRANSPORT_TEST(test_end_behind_half_a_header_ends_the_connection),
         TRANSPORT_TEST(test_other_sockets_are_read_as_ever),
     };
