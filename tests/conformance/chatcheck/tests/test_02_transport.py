@@ -400,8 +400,8 @@ CLOSE_CODES = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999,
 @pytest.mark.parametrize("code", CLOSE_CODES)
 @pytest.mark.parametrize("reason", [b"", b"bye", b"\xe5\x86\x8d\xe8\xa7\x81" * 20 + b"..."], ids=len)
 def test_a_close_frame_is_answered_with_the_same_code(server: Server, code: int, reason: bytes) -> None:
-    """WS-14: "A server MUST answer a close frame with a close frame that has the same status code, and end
-    the connection."
+    """WS-14: "A server MUST answer a close frame with a close frame that has
+    the same status code, if there was one, and end the connection."
     """
     raw = server.raw()
     raw.sign(server.uid())
@@ -413,8 +413,8 @@ def test_a_close_frame_is_answered_with_the_same_code(server: Server, code: int,
 
 @pytest.mark.spec("WS-14")
 def test_a_close_frame_without_a_code_is_answered_and_ends_the_connection(server: Server) -> None:
-    """WS-14: "A server MUST answer a close frame with a close frame that has the same status code, and end
-    the connection."
+    """WS-14: "A server MUST answer a close frame with a close frame that has
+    the same status code, if there was one, and end the connection."
 
     A close frame without a code may be answered without one or with 1000, which means the same.
     """
@@ -437,8 +437,8 @@ def test_a_close_frame_without_a_code_is_answered_and_ends_the_connection(server
 def test_a_close_frame_with_a_payload_that_breaks_rfc_6455_is_answered(
     server: Server, payload: bytes
 ) -> None:
-    """WS-14: "A server MUST answer a close frame with a close frame that has the same status code, and end
-    the connection."
+    """WS-14: "A server MUST answer a close frame with a close frame that has
+    the same status code, if there was one, and end the connection."
 
     RFC 6455 forbids these payloads, so the answer may have 1002 or 1007 instead of the same code, or
     none.
@@ -457,8 +457,8 @@ def test_a_close_frame_with_a_payload_that_breaks_rfc_6455_is_answered(
 
 @pytest.mark.spec("WS-14")
 def test_a_close_frame_inside_a_fragmented_message_is_answered(server: Server) -> None:
-    """WS-14: "A server MUST answer a close frame with a close frame that has the same status code, and end
-    the connection."
+    """WS-14: "A server MUST answer a close frame with a close frame that has
+    the same status code, if there was one, and end the connection."
     """
     raw, bob = server.raw(), server.signed()
     raw.sign(server.uid())
