@@ -648,6 +648,7 @@ class FaultyServer(Server):
         text = await super()._msg(connection, request)
         if json.loads(text)["status"] == 0 or request.to is None:
             return text
+        self._last_text[request.to] = delivery(request.body or "null", connection.uid or "")
         if fault("offline-no-reply") and request.to not in self._devices:
             raise Ignored
         if fault("offline-msg") and request.to not in self._devices:
@@ -731,7 +732,6 @@ class FaultyServer(Server):
         sender = self._sender
         if sender is not None and sender.request is not None:
             text = self._change_delivery(text, sender, sender.request)
-        self._last_text[device.uid or ""] = text
         size = len(text)
         if fault("lost-past-1k") and size > 1024 + 40:
             return None

@@ -190,6 +190,9 @@ class FaultyRedisStore(RedisStore):
         return await super()._is_elsewhere(fd)
 
     async def _renew(self) -> None:
+        if fault("back-without-traces") and self._lost_once:
+            await self._beat()
+            return
         if not self._is_up:
             await self._renew_after_outage()
             return
@@ -213,9 +216,6 @@ class FaultyRedisStore(RedisStore):
     async def _renew_after_outage(self) -> None:
         if fault("never-back") and self._lost_once:
             raise RedisError
-        if fault("back-without-traces"):
-            await self._beat()
-            return
         await super()._renew()
 
     async def _lose(self) -> None:
