@@ -23,29 +23,32 @@ static struct redis_store *as_redis(struct mapping_store *base)
 
 /* ---- binds and finds ---- */
 
-static void on_members(void *ctx, const redisReply *reply)
+static void on_counted(void *ctx, const redisReply *reply)
 {
     struct op *op = ctx;
     struct redis_store *store = op->store;
-    bool is_set = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
-    if (!is_set && reply != NULL) {
+    bool is_count = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
+    if (!is_count && reply != NULL) {
         redis_log_error(store, "find",
                         reply->type == REDIS_REPLY_ERROR ? reply->str : "not the reply of a set");
     }
-    pending_done(store->pending, op, is_set ? ERR_OK : ERR_UNAVAILABLE);
+    /* [STORE-13] A value of another type is as good as a deleted set. */
+    bool has_answered = is_count || (reply != NULL && redis_is_wrong_type(reply));
+    pending_done(store->pending, op, has_answered ? ERR_OK : ERR_UNAVAILABLE);
 }
 
 /* Redis is asked for each message, so that "unavailable" is true, and because fds of other nodes
  * will come from here; what to do with them is SPEC 8, which is not specified yet: today one
- * node is all there is. What Redis says about this process is not used: an fd there never
- * decides who a connection is ([ID-1]), and a set that somebody deleted does not cost a live
- * device its message ([STORE-8]). */
+ * node is all there is, and only the set's size is asked, which costs the same whatever somebody
+ * put there. What Redis says about this process is not used: an fd there never decides who a
+ * connection is ([ID-1]), and a set that somebody deleted does not cost a live device its message
+ * ([STORE-8]). */
 static void find_start(struct redis_store *store, struct op *op)
 {
     struct name set = key_of_uid(op_uid(op));
-    struct str args[] = {STR("SMEMBERS"), name_str(&set)};
+    struct str args[] = {STR("SCARD"), name_str(&set)};
     op->store = store;
-    if (!redis_link_command(store->link, args, 2, on_members, op)) {
+    if (!redis_link_command(store->link, args, 2, on_counted, op)) {
         pending_done(store->pending, op, ERR_UNAVAILABLE);
     }
 }
@@ -96,11 +99,36 @@ static void on_hold_timer(void *ctx)
     set_state(ctx, STORE_AWAY);
 }
 
+struct forgetting {
+    struct redis_store *store;
+    size_t uid_len;
+    char uid[UID_SIZE_MAX];
+};
+
 static void on_forgotten(void *ctx, enum batch_result result, const char *error)
 {
-    if (result == BATCH_REFUSED) {
-        redis_log_error(ctx, "unbind", error);
+    struct forgetting *forgetting = ctx;
+    struct redis_store *store = forgetting->store;
+    if (result == BATCH_WRONG_TYPE) {
+        /* [STORE-2] If this was the uid's last device, nobody writes it again. */
+        redis_repair_set(store, (struct str){forgetting->uid, forgetting->uid_len});
+        redis_repair_journal(store);
+    } else if (result == BATCH_REFUSED) {
+        redis_log_error(store, "unbind", error);
     }
+    free(forgetting);
+}
+
+static void forget(struct redis_store *store, conn_id device, struct str uid)
+{
+    struct forgetting *forgetting = mem_alloc(sizeof *forgetting);
+    forgetting->store = store;
+    forgetting->uid_len = uid.len;
+    memcpy(forgetting->uid, uid.ptr, uid.len);
+    struct name fd = fd_of(store, device);
+    struct batch *batch = batch_create(store, NULL, on_forgotten, forgetting);
+    traces_remove(batch, str_of(store->node), name_str(&fd), uid);
+    batch_send(batch);
 }
 
 /* While Redis is away nothing is kept for later: the journal there knows the fd, and the next
@@ -113,10 +141,7 @@ static void redis_unbind(struct mapping_store *base, conn_id device)
         return;
     }
     if (redis_link_is_connected(store->link)) {
-        struct name fd = fd_of(store, device);
-        struct batch *batch = batch_create(store, NULL, on_forgotten, store);
-        traces_remove(batch, str_of(store->node), name_str(&fd), uid);
-        batch_send(batch);
+        forget(store, device, uid);
     }
     devices_unbind(store->devices, device);
 }
@@ -158,10 +183,10 @@ static void on_lease_timer(void *ctx)
     }
 }
 
-static void on_refreshed(void *ctx, enum batch_result result, const char *error)
+static void on_refreshed(struct redis_store *store, enum batch_result result, const char *error)
 {
     if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
-        redis_log_error(ctx, "refresh", error);
+        redis_log_error(store, "refresh", error);
     }
 }
 
@@ -177,12 +202,9 @@ static void on_refresh_timer(void *ctx)
     store->refresh_due += devices_count(store->devices);
     size_t n = store->refresh_due / REFRESH_TICKS_USED;
     store->refresh_due %= REFRESH_TICKS_USED;
-    if (n == 0) {
-        return;
+    if (n > 0) {
+        redis_write_next(store, n, on_refreshed);
     }
-    struct batch *batch = batch_create(store, NULL, on_refreshed, store);
-    traces_write_many(batch, store, n);
-    batch_send(batch);
 }
 
 /* ---- the end ---- */

@@ -3,13 +3,19 @@
  *   redis.c         the port; when the store may be used; the lease and the refresh
  *   redis_join.c    after each connect: predecessors' traces go, ours are put right
  *   redis_bind.c    a sign: our traces are written, stale ones removed
+ *   redis_repair.c  traces are written again; keys of another type are replaced
  *   redis_traces.c  what a device looks like in Redis: keys, fds
  *   redis_batch.c   commands whose replies are looked at together
  *
  * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces,
  * for other programs and later for other nodes. The hash chat_node_fds:{<node>} is their journal: a
  * trace is put down there before it is made and taken out after it is removed, so whatever breaks
- * in between, what has to be cleaned is known. */
+ * in between, what has to be cleaned is known.
+ *
+ * The keys are ours. A value of another type in the place of one is garbage, and as good as a deleted
+ * one ([STORE-13]): who meets it when writing replaces it, once, and who only reads goes on
+ * without. An fd's key needs no repair, SETEX overwrites everything; chat_nodes is put right by
+ * whoever takes or renews a lease. */
 #ifndef CHAT_MAPPING_STORE_REDIS_H
 #define CHAT_MAPPING_STORE_REDIS_H
 
@@ -75,7 +81,7 @@ struct redis_store {
 
 enum batch_result {
     BATCH_OK,
-    BATCH_WRONG_TYPE, /* a key that is not ours to repair: it concerns one uid, not the rest */
+    BATCH_WRONG_TYPE, /* another type has a key's place: it concerns that key, not the rest */
     BATCH_REFUSED,    /* any other error reply: Redis cannot do it now */
     BATCH_LOST        /* the link is away: what was done is not known */
 };
@@ -97,6 +103,9 @@ void batch_send(struct batch *batch);
 
 /* The reply to TIME, in milliseconds. */
 uint64_t redis_time_ms(const redisReply *reply);
+
+/* Is it the error that the key has another type? */
+bool redis_is_wrong_type(const redisReply *reply);
 
 /* An error that Redis replied, at most once a second. */
 void redis_log_error(struct redis_store *store, const char *what, const char *error);
@@ -135,8 +144,10 @@ conn_id device_of_fd(const struct redis_store *store, struct str fd);
 void traces_write(struct batch *batch, const struct redis_store *store, conn_id device,
                   struct str uid);
 
-/* Ask for the same without HSET for the next 'n' devices of the line, with one HSET for all. */
-void traces_write_many(struct batch *batch, struct redis_store *store, size_t n);
+/* Ask for the same for 'n' devices, with one HSET for all; not for those that are no devices any
+ * more or that are being bound. */
+void traces_write_many(struct batch *batch, const struct redis_store *store, const conn_id *devices,
+                       size_t n);
 
 /* Ask for the removal of 'fd' as a device of 'uid', with its own key and its line in 'node's
  * journal. */
@@ -147,6 +158,20 @@ void traces_remove_visible(struct batch *batch, struct str fd, struct str uid);
 
 /* DEL chat_map_fd_uid:<fd>, which may be of any length. */
 void traces_remove_fd_key(struct batch *batch, struct str fd);
+
+/* ---- redis_repair.c ---- */
+
+/* Ask for the removal of the uid's set, or of this node's journal, if that key has another type.
+ * It is done before whatever is asked next. What is removed is logged. */
+void redis_repair_set(struct redis_store *store, struct str uid);
+void redis_repair_journal(struct redis_store *store);
+
+typedef void redis_written_fn(struct redis_store *store, enum batch_result result,
+                              const char *error);
+
+/* Write the traces of the next 'n' devices of the line, once more after a repair if a key has
+ * another type, then call 'done', possibly at once. */
+void redis_write_next(struct redis_store *store, size_t n, redis_written_fn *done);
 
 /* ---- redis_bind.c ---- */
 

@@ -56,8 +56,8 @@ static void on_reply(void *ctx, const redisReply *reply)
     if (reply == NULL) {
         note_result(batch, BATCH_LOST, "the link is away");
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        bool wrong_type = strncmp(reply->str, "WRONGTYPE", strlen("WRONGTYPE")) == 0;
-        note_result(batch, wrong_type ? BATCH_WRONG_TYPE : BATCH_REFUSED, reply->str);
+        note_result(batch, redis_is_wrong_type(reply) ? BATCH_WRONG_TYPE : BATCH_REFUSED,
+                    reply->str);
     } else if (batch->replied != NULL) {
         batch->replied(batch->ctx, i, reply);
     }
@@ -83,6 +83,12 @@ uint64_t redis_time_ms(const redisReply *reply)
 {
     return strtoull(reply->element[0]->str, NULL, 10) * 1000 +
            strtoull(reply->element[1]->str, NULL, 10) / 1000;
+}
+
+bool redis_is_wrong_type(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR &&
+           strncmp(reply->str, "WRONGTYPE", strlen("WRONGTYPE")) == 0;
 }
 
 void redis_log_error(struct redis_store *store, const char *what, const char *error)

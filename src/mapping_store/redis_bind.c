@@ -1,5 +1,6 @@
 /* A sign, in up to three round trips: write our traces and look at the uid's fds; if some may be
- * stale, ask which of their nodes are alive; remove the stale ones. Most signs take one. */
+ * stale, ask which of their nodes are alive; remove the stale ones. Most signs take one. Where a key
+ * of another type is met, it is removed and all begins again, once. */
 #include <stdlib.h>
 
 #include "chat/mem.h"
@@ -29,6 +30,7 @@ struct bind {
     struct redis_store *store;
     struct op *op;
     uint64_t started_ms;
+    bool is_repaired;
     uint64_t now_ms; /* by Redis' clock */
     size_t n_suspects;
     struct suspect *suspects; /* room for SUSPECTS_MAX, or NULL */
@@ -107,11 +109,18 @@ static void on_written_reply(void *ctx, size_t i, const redisReply *reply)
 
 /* ---- the end ---- */
 
-static void bind_destroy(struct bind *bind)
+static void forget_suspects(struct bind *bind)
 {
     for (size_t i = 0; i < bind->n_suspects; i++) {
         free(bind->suspects[i].bytes);
     }
+    bind->n_suspects = 0;
+    bind->n_nodes = 0;
+}
+
+static void bind_destroy(struct bind *bind)
+{
+    forget_suspects(bind);
     free(bind->suspects);
     free(bind);
 }
@@ -141,23 +150,50 @@ static void undo(struct bind *bind)
     batch_send(batch);
 }
 
-static void bind_finish(struct bind *bind, enum batch_result result, const char *error)
-{
-    struct redis_store *store = bind->store;
-    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
-        redis_log_error(store, "bind", error);
-        undo(bind);
-    }
-    pending_done(store->pending, bind->op, result == BATCH_OK ? ERR_OK : ERR_UNAVAILABLE);
-    bind_destroy(bind);
-}
-
 /* A Redis that is slow but answers must not make a sign take three times the time limit: no
  * round trip is begun when half of it is over. */
 static bool has_time(const struct bind *bind)
 {
     const struct redis_store *store = bind->store;
     return loop_now_ms(store->loop) - bind->started_ms <= store->timeout_ms / 2;
+}
+
+static void bind_write(struct bind *bind);
+
+/* Not after close, whose walk would not see what is written now. */
+static bool may_repair(const struct bind *bind)
+{
+    return !bind->is_repaired && has_time(bind) && bind->store->state != STORE_CLOSED;
+}
+
+/* Once more from the start. */
+static void bind_repair(struct bind *bind)
+{
+    struct redis_store *store = bind->store;
+    struct str before = devices_uid(store->devices, bind->op->device);
+    bind->is_repaired = true;
+    redis_repair_journal(store);
+    redis_repair_set(store, op_uid(bind->op));
+    if (before.len > 0) {
+        redis_repair_set(store, before); /* which the device leaves: [STORE-2] */
+    }
+    forget_suspects(bind);
+    bind_write(bind);
+}
+
+static void bind_finish(struct bind *bind, enum batch_result result, const char *error)
+{
+    struct redis_store *store = bind->store;
+    if (result == BATCH_WRONG_TYPE && may_repair(bind)) {
+        bind_repair(bind);
+        return;
+    }
+    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+        redis_log_error(store, "bind", error);
+        undo(bind);
+    }
+    pending_done(store->pending, bind->op, result == BATCH_OK ? ERR_OK : ERR_UNAVAILABLE);
+    bind_destroy(bind);
 }
 
 /* ---- third round trip: remove ---- */
@@ -207,9 +243,23 @@ static void on_alive_reply(void *ctx, size_t i, const redisReply *reply)
     }
 }
 
+/* [STORE-7] By a list of nodes that has another type nobody can be told dead, so nobody is. The next
+ * lease puts it right. */
+static void spare_all_nodes(struct bind *bind)
+{
+    for (size_t i = 0; i < bind->n_nodes; i++) {
+        bind->nodes[i].is_alive = true;
+    }
+}
+
 static void on_alive_known(void *ctx, enum batch_result result, const char *error)
 {
     struct bind *bind = ctx;
+    if (result == BATCH_WRONG_TYPE) {
+        redis_log_error(bind->store, "bind", error);
+        spare_all_nodes(bind);
+        result = BATCH_OK;
+    }
     if (result != BATCH_OK) {
         bind_finish(bind, result, error);
     } else if (!has_time(bind)) {
@@ -247,23 +297,30 @@ static void on_written(void *ctx, enum batch_result result, const char *error)
     }
 }
 
+static void bind_write(struct bind *bind)
+{
+    struct redis_store *store = bind->store;
+    conn_id device = bind->op->device;
+    struct str uid = op_uid(bind->op);
+    struct str before = devices_uid(store->devices, device);
+    struct name set = key_of_uid(uid);
+    struct batch *batch = batch_create(store, on_written_reply, on_written, bind);
+    if (before.len > 0 && !str_eq(before, uid)) {
+        /* Before the journal forgets the old uid. */
+        struct name old_set = key_of_uid(before);
+        struct name fd = fd_of(store, device);
+        batch_ask(batch, (struct str[]){STR("SREM"), name_str(&old_set), name_str(&fd)}, 3);
+    }
+    traces_write(batch, store, device, uid);
+    batch_ask(batch, (struct str[]){STR("SMEMBERS"), name_str(&set)}, 2);
+    batch_send(batch);
+}
+
 void redis_bind_start(struct redis_store *store, struct op *op)
 {
     struct bind *bind = mem_alloc(sizeof *bind);
     bind->store = store;
     bind->op = op;
     bind->started_ms = loop_now_ms(store->loop);
-    struct str uid = op_uid(op);
-    struct str before = devices_uid(store->devices, op->device);
-    struct name set = key_of_uid(uid);
-    struct batch *batch = batch_create(store, on_written_reply, on_written, bind);
-    if (before.len > 0 && !str_eq(before, uid)) {
-        /* Before the journal forgets the old uid. */
-        struct name old_set = key_of_uid(before);
-        struct name fd = fd_of(store, op->device);
-        batch_ask(batch, (struct str[]){STR("SREM"), name_str(&old_set), name_str(&fd)}, 3);
-    }
-    traces_write(batch, store, op->device, uid);
-    batch_ask(batch, (struct str[]){STR("SMEMBERS"), name_str(&set)}, 2);
-    batch_send(batch);
+    bind_write(bind);
 }

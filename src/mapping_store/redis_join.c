@@ -7,10 +7,12 @@
 #include "chat/mem.h"
 #include "mapping_store/redis.h"
 
-/* Renews the lease and says whether it was there: 1 or 0. */
+/* Renews the lease and says whether it was there: 1 or 0. What is no list of nodes is as good as
+ * none. */
 static const char lease_script[] =
     "local t = redis.call('TIME')\n"
     "local now_ms = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+    "if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then redis.call('DEL', KEYS[1]) end\n"
     "local known = redis.call('ZSCORE', KEYS[1], ARGV[1])\n"
     "redis.call('ZADD', KEYS[1], string.format('%.0f', now_ms + ARGV[2]), ARGV[1])\n"
     "return known and 1 or 0";
@@ -52,7 +54,7 @@ static void remove_node(struct walk *walk)
     batch_send(batch);
 }
 
-/* A wrong type is somebody else's key: there is no trace of ours in it. */
+/* In a key of another type there is no trace of ours. The uid's next sign replaces it. */
 static void on_page_removed(void *ctx, enum batch_result result, const char *error)
 {
     struct walk *walk = ctx;
@@ -148,9 +150,8 @@ static bool join_goes_on(struct redis_store *store, enum batch_result result, co
     return result <= BATCH_WRONG_TYPE && store->state != STORE_CLOSED;
 }
 
-static void on_registered(void *ctx, enum batch_result result, const char *error)
+static void on_registered(struct redis_store *store, enum batch_result result, const char *error)
 {
-    struct redis_store *store = ctx;
     if (result == BATCH_WRONG_TYPE) {
         redis_log_error(store, "register", error);
     }
@@ -172,9 +173,7 @@ static void register_next(struct redis_store *store)
         return;
     }
     store->n_to_register -= n;
-    struct batch *batch = batch_create(store, NULL, on_registered, store);
-    traces_write_many(batch, store, n);
-    batch_send(batch);
+    redis_write_next(store, n, on_registered);
 }
 
 void redis_register_all(struct redis_store *store)
@@ -209,10 +208,6 @@ static void ask_for_lease(struct batch *batch, const struct redis_store *store)
 static void on_leased(void *ctx, enum batch_result result, const char *error)
 {
     struct redis_store *store = ctx;
-    /* A wrong type here is everybody's: no node can be told alive from dead. */
-    if (result == BATCH_WRONG_TYPE) {
-        result = BATCH_REFUSED;
-    }
     if (join_goes_on(store, result, error)) {
         walk_start(store, store->node, true, on_reconciled);
     }
@@ -230,16 +225,18 @@ static void on_renewal_reply(void *ctx, size_t i, const redisReply *reply)
     (void)i;
     struct redis_store *store = ctx;
     if (store->state == STORE_OPEN && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
-        log_line(LOG_WARN, "redis_lease_gone",
-                 "node=%s likely=\"Redis was flushed, or another server has this node_name\"",
-                 store->node);
+        log_line(
+            LOG_WARN, "redis_lease_gone",
+            "node=%s likely=\"Redis was flushed, chat_nodes overwritten, or another server has "
+            "this node_name\"",
+            store->node);
         redis_register_all(store);
     }
 }
 
 static void on_renewed(void *ctx, enum batch_result result, const char *error)
 {
-    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+    if (result == BATCH_REFUSED) {
         redis_log_error(ctx, "lease", error);
     }
 }
@@ -307,6 +304,9 @@ static void on_nodes_reply(void *ctx, size_t i, const redisReply *reply)
 
 static void on_nodes_known(void *ctx, enum batch_result result, const char *error)
 {
+    if (result == BATCH_WRONG_TYPE) { /* then nobody knows of any predecessor */
+        redis_log_error(ctx, "takeover", error);
+    }
     on_taken_over(ctx, result, error);
 }
 

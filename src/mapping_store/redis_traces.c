@@ -139,7 +139,8 @@ void traces_write(struct batch *batch, const struct redis_store *store, conn_id 
     write_set_and_key(batch, name_str(&fd), uid);
 }
 
-void traces_write_many(struct batch *batch, struct redis_store *store, size_t n)
+void traces_write_many(struct batch *batch, const struct redis_store *store, const conn_id *devices,
+                       size_t n)
 {
     struct name journal = key_of_node_fds(str_of(store->node));
     struct name *fds = mem_alloc(n * sizeof *fds);
@@ -148,15 +149,13 @@ void traces_write_many(struct batch *batch, struct redis_store *store, size_t n)
     args[0] = STR("HSET");
     args[1] = name_str(&journal);
     for (size_t i = 0; i < n; i++) {
-        conn_id device;
-        struct str uid;
+        struct str uid = devices_uid(store->devices, devices[i]);
         /* A device that is being bound is written by its bind; the uid it has here may be its
          * last. */
-        if (!devices_rotate(store->devices, &device, &uid) ||
-            pending_uid(store->pending, device).len > 0) {
+        if (uid.len == 0 || pending_uid(store->pending, devices[i]).len > 0) {
             continue;
         }
-        fds[n_fds] = fd_of(store, device);
+        fds[n_fds] = fd_of(store, devices[i]);
         args[2 + 2 * n_fds] = name_str(&fds[n_fds]);
         args[3 + 2 * n_fds] = uid;
         n_fds++;
