@@ -50,6 +50,7 @@ struct connection {
     bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
     bool pinged;      /* a ping is out, and nothing came since */
     bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
+    bool tcp_ended;   /* the peer ended its half of TCP */
     bool deaf;        /* what the peer still sends is not received */
 };
 

@@ -134,11 +134,8 @@ static bool is_to_close(const struct connection *connection)
     return connection->close_code != 0 || connection->peer_closed;
 }
 
-static void flush(struct connection *connection)
+static void write_out(struct connection *connection)
 {
-    if (connection->blocked || connection->state != CONNECTION_OPEN) {
-        return;
-    }
     if (connection->outbox.len > 0) {
         /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
         (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), connection->outbox.len,
@@ -148,7 +145,19 @@ static void flush(struct connection *connection)
     if (lws_partial_buffered(connection->wsi)) {
         connection->blocked = true;
         lws_callback_on_writable(connection->wsi);
-    } else if (is_to_close(connection)) {
+    }
+}
+
+/* Our close waits until all has left; the peer's does not, for a peer that leaves may not read any more. */
+static void flush(struct connection *connection)
+{
+    if (connection->state != CONNECTION_OPEN) {
+        return;
+    }
+    if (!connection->blocked) {
+        write_out(connection);
+    }
+    if (connection->peer_closed || (connection->close_code != 0 && !connection->blocked)) {
         transport_attend(connection);
     }
 }
@@ -231,10 +240,17 @@ static void begin_close(struct connection *connection)
     router_closed(transport->router, id);
 }
 
+/* Frames, but no WebSocket; or a peer that has left and read nothing before, to which libwebsockets would go on writing. */
+static bool is_to_kill(const struct connection *connection)
+{
+    return connection->state == CONNECTION_HANDSHAKE ||
+           (connection->tcp_ended && connection->blocked);
+}
+
 static void attend(struct connection *connection)
 {
-    if (connection->state == CONNECTION_HANDSHAKE) {
-        connection_kill(connection); /* frames, but no WebSocket */
+    if (is_to_kill(connection)) {
+        connection_kill(connection);
     } else if (connection->state == CONNECTION_OPEN && is_to_close(connection)) {
         begin_close(connection);
     } else if (connection->state == CONNECTION_OPEN && connection->guard.broken &&

@@ -51,6 +51,10 @@ static ssize_t read_guarded(struct connection *connection, uint8_t *buffer, size
         n_held = 1;
     }
     ssize_t n = recvfrom(connection->socket, buffer + n_held, size - n_held, flags, NULL, NULL);
+    if (n == 0) {
+        connection->tcp_ended = true;
+        transport_attend(connection); /* later, when libwebsockets has had its chance */
+    }
     if (n <= 0) {
         if (n_held == 1) {
             connection->guard.held = true; /* its byte still stands there */

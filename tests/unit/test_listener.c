@@ -47,12 +47,20 @@ static void then_accepted(struct fixture *f, struct accepted *accepted, size_t n
     accepted->n = 0;
 }
 
-static struct listener *given_listener(struct fixture *f, const char *host)
+/* The one that the test made, so that it is destroyed also when the test fails. */
+static struct listener *listener;
+
+static int teardown(void **state)
 {
-    struct listener *listener = NULL;
+    listener_destroy(listener);
+    listener = NULL;
+    return transport_teardown(state);
+}
+
+static void given_listener(struct fixture *f, const char *host)
+{
     assert_int_equal(listener_create(f->loop, host, 0, &listener), ERR_OK);
     assert_true(listener_port(listener) > 0);
-    return listener;
 }
 
 static int new_socket(int family)
@@ -62,7 +70,7 @@ static int new_socket(int family)
     return fd;
 }
 
-static void when_connects(int fd, const struct listener *listener)
+static void when_connects(int fd)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(listener_port(listener)),
@@ -73,10 +81,10 @@ static void when_connects(int fd, const struct listener *listener)
 static void test_nothing_is_accepted_before_start(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
     struct accepted accepted = {.n = 0};
     int fd = new_socket(AF_INET);
-    when_connects(fd, listener);
+    when_connects(fd);
     run_for(f, 20);
     assert_int_equal(accepted.n, 0);
 
@@ -84,18 +92,17 @@ static void test_nothing_is_accepted_before_start(void **state)
 
     then_accepted(f, &accepted, 1);
     close(fd);
-    listener_destroy(listener);
 }
 
 static void test_accepted_socket_does_not_block_nor_delay_nor_leak(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
     struct accepted accepted = {.n_wanted = 1};
     listener_start(listener, on_accepted, &accepted);
     int fd = new_socket(AF_INET);
 
-    when_connects(fd, listener);
+    when_connects(fd);
 
     assert_true(run_until(f, all_accepted, &accepted));
     int no_delay = 0;
@@ -107,19 +114,18 @@ static void test_accepted_socket_does_not_block_nor_delay_nor_leak(void **state)
     assert_true((fcntl(accepted.sockets[0], F_GETFD) & FD_CLOEXEC) != 0);
     then_accepted(f, &accepted, 1);
     close(fd);
-    listener_destroy(listener);
 }
 
 /* More than are accepted in one turn. */
 static void test_storm_is_accepted_to_the_last(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
     struct accepted accepted = {.n = 0};
     int fds[300];
     for (size_t i = 0; i < 300; i++) {
         fds[i] = new_socket(AF_INET);
-        when_connects(fds[i], listener);
+        when_connects(fds[i]);
     }
 
     listener_start(listener, on_accepted, &accepted);
@@ -128,13 +134,12 @@ static void test_storm_is_accepted_to_the_last(void **state)
     for (size_t i = 0; i < 300; i++) {
         close(fds[i]);
     }
-    listener_destroy(listener);
 }
 
 static void test_ipv6(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "::1");
+    given_listener(f, "::1");
     struct accepted accepted = {.n = 0};
     listener_start(listener, on_accepted, &accepted);
     struct sockaddr_in6 address = {.sin6_family = AF_INET6,
@@ -146,18 +151,17 @@ static void test_ipv6(void **state)
 
     then_accepted(f, &accepted, 1);
     close(fd);
-    listener_destroy(listener);
 }
 
 static void then_cannot_listen(struct fixture *f, const char *host, uint16_t port, const char *why)
 {
-    struct listener *listener = NULL;
+    struct listener *other = NULL;
     struct log_capture log;
     log_capture_begin(&log);
-    enum err err = listener_create(f->loop, host, port, &listener);
+    enum err err = listener_create(f->loop, host, port, &other);
     log_capture_end(&log);
     assert_int_equal(err, ERR_IO);
-    assert_null(listener);
+    assert_null(other);
     if (strstr(log.text, "error cannot_listen") == NULL || strstr(log.text, why) == NULL) {
         fail_msg("wanted %s, was logged: %s", why, log.text);
     }
@@ -166,13 +170,11 @@ static void then_cannot_listen(struct fixture *f, const char *host, uint16_t por
 static void test_listening_where_it_cannot_is_an_error_that_is_logged(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
 
     then_cannot_listen(f, "127.0.0.1", listener_port(listener), "Address already in use");
     then_cannot_listen(f, "192.0.2.1", 0, "Cannot assign requested address");
     then_cannot_listen(f, "chat.example.org", 0, "host=\"chat.example.org\"");
-
-    listener_destroy(listener);
 }
 
 static size_t count_lines(const char *text, const char *word)
@@ -209,10 +211,10 @@ static void given_descriptors(rlim_t n)
 static void test_out_of_descriptors_pauses_and_recovers(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
     struct accepted accepted = {.n = 0};
     int fd = new_socket(AF_INET);
-    when_connects(fd, listener);
+    when_connects(fd);
     struct log_capture log;
     log_capture_begin(&log);
     log_set_level(LOG_WARN);
@@ -227,22 +229,22 @@ static void test_out_of_descriptors_pauses_and_recovers(void **state)
     assert_in_range(count_lines(log.text, "warn accept_failed"), 2, 3);
     then_accepted(f, &accepted, 1);
     close(fd);
-    listener_destroy(listener);
 }
 
 static void test_destroyed_while_it_pauses(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
     struct accepted accepted = {.n = 0};
     int fd = new_socket(AF_INET);
-    when_connects(fd, listener);
+    when_connects(fd);
     rlim_t before = given_no_descriptors();
     listener_start(listener, on_accepted, &accepted);
     run_for(f, 20);
     given_descriptors(before);
 
     listener_destroy(listener);
+    listener = NULL;
 
     run_for(f, 150);
     assert_int_equal(accepted.n, 0);
@@ -252,28 +254,29 @@ static void test_destroyed_while_it_pauses(void **state)
 static void test_destroyed_frees_the_port(void **state)
 {
     struct fixture *f = *state;
-    struct listener *listener = given_listener(f, "127.0.0.1");
+    given_listener(f, "127.0.0.1");
     uint16_t port = listener_port(listener);
 
     listener_destroy(listener);
 
     assert_int_equal(listener_create(f->loop, "127.0.0.1", port, &listener), ERR_OK);
     assert_int_equal(listener_port(listener), port);
-    listener_destroy(listener);
     listener_destroy(NULL);
 }
+
+#define LISTENER_TEST(test) cmocka_unit_test_setup_teardown(test, transport_setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TRANSPORT_TEST(test_nothing_is_accepted_before_start),
-        TRANSPORT_TEST(test_accepted_socket_does_not_block_nor_delay_nor_leak),
-        TRANSPORT_TEST(test_storm_is_accepted_to_the_last),
-        TRANSPORT_TEST(test_ipv6),
-        TRANSPORT_TEST(test_listening_where_it_cannot_is_an_error_that_is_logged),
-        TRANSPORT_TEST(test_out_of_descriptors_pauses_and_recovers),
-        TRANSPORT_TEST(test_destroyed_while_it_pauses),
-        TRANSPORT_TEST(test_destroyed_frees_the_port),
+        LISTENER_TEST(test_nothing_is_accepted_before_start),
+        LISTENER_TEST(test_accepted_socket_does_not_block_nor_delay_nor_leak),
+        LISTENER_TEST(test_storm_is_accepted_to_the_last),
+        LISTENER_TEST(test_ipv6),
+        LISTENER_TEST(test_listening_where_it_cannot_is_an_error_that_is_logged),
+        LISTENER_TEST(test_out_of_descriptors_pauses_and_recovers),
+        LISTENER_TEST(test_destroyed_while_it_pauses),
+        LISTENER_TEST(test_destroyed_frees_the_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

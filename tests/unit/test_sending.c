@@ -179,7 +179,8 @@ static void test_nothing_is_received_behind_a_close(void **state)
 
 struct slow_reader {
     struct fixture *fixture;
-    struct client *client; /* connection 1 */
+    struct client *client;
+    conn_id id;
     size_t n_said;
 };
 
@@ -188,12 +189,12 @@ static struct slow_reader given_slow_reader(struct fixture *f)
 {
     struct client *client = given_small_tcp(f);
     when_upgrades(client);
-    when_says(client, SIGN("slow"));
-    then_text(client, SIGNED("1"));
+    when_signs(client, "slow");
     const int size = 16384;
+    const conn_id id = f->transport->last_id;
     assert_int_equal(
-        setsockopt(connection_of(f, 1)->socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
-    return (struct slow_reader){f, client, 0};
+        setsockopt(connection_of(f, id)->socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    return (struct slow_reader){f, client, id, 0};
 }
 
 /* Say so much to it that the kernel does not take all, nor in a while, and one delivery waits behind that. */
@@ -202,15 +203,15 @@ static void when_blocked(struct slow_reader *slow)
     struct fixture *f = slow->fixture;
     char *body = long_body(60000);
     for (int n_waits = 0; n_waits < 5; n_waits++) {
-        if (connection_of(f, 1)->outbox.len == 0) {
-            when_delivers(f, 1, body);
+        if (connection_of(f, slow->id)->outbox.len == 0) {
+            when_delivers(f, slow->id, body);
             slow->n_said++;
             n_waits = 0;
         }
         run_for(f, 5);
         assert_in_range(slow->n_said, 1, 500);
     }
-    assert_true(connection_of(f, 1)->blocked);
+    assert_true(connection_of(f, slow->id)->blocked);
     free(body);
 }
 
@@ -301,6 +302,34 @@ static void test_close_of_a_reader_that_does_not_read_is_cut(void **state)
     then_n_signed(f, 0);
     when_its_time_is_up(f);
     assert_true(run_until(f, is_gone, f));
+}
+
+static void sends_a_close(struct client *client)
+{
+    when_sends(client, CLOSE, STR("\x03\xe8"));
+}
+
+static void ends_its_half(struct client *client)
+{
+    shutdown(client->fd, SHUT_WR);
+}
+
+/* [ID-3] Whichever way a peer goes that has not read what it was sent, its traces go with it. */
+static void test_reader_that_does_not_read_and_leaves_has_no_traces(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    static void (*const ways[])(struct client *) = {when_leaves, ends_its_half, sends_a_close};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct slow_reader slow = given_slow_reader(f);
+        when_blocked(&slow);
+        uint64_t before_ms = clock_ms();
+
+        ways[i](slow.client);
+
+        then_n_signed(f, 0);
+        assert_in_range(clock_ms() - before_ms, 0, 900);
+    }
 }
 
 static void test_close_leaves_behind_what_the_kernel_did_not_take(void **state)
@@ -411,16 +440,30 @@ enum {
     N_MANY = 1000 /* far more than are in flight, and than are read at a time */
 };
 
+/* Static, for the fixture's teardown uses it if the test fails. */
+static struct fake_store store;
+
+static bool one_is_pending(void *ctx)
+{
+    (void)ctx;
+    return fake_store_n_pending(&store) > 0;
+}
+
+static bool many_are_pending(void *ctx)
+{
+    (void)ctx;
+    return fake_store_n_pending(&store) >= REQUESTS_IN_FLIGHT_MAX;
+}
+
 /* The brake stops in the middle of what was already read, and the rest of it is kept. */
 static void test_brake_loses_nothing_that_was_already_read(void **state)
 {
     struct fixture *f = *state;
-    struct fake_store store;
     fake_store_init(&store);
     given_server_on(f, &store.base);
     struct client *alice = given_client(f);
     when_says(alice, SIGN("alice"));
-    run_for(f, 10);
+    assert_true(run_until(f, one_is_pending, NULL));
     fake_store_answer(&store);
     then_text(alice, SIGNED("1"));
     struct bytes bytes = {0};
@@ -429,6 +472,7 @@ static void test_brake_loses_nothing_that_was_already_read(void **state)
     }
 
     when_sends_all(alice, &bytes);
+    assert_true(run_until(f, many_are_pending, NULL));
     run_for(f, 50);
     assert_in_range(fake_store_n_pending(&store), REQUESTS_IN_FLIGHT_MAX, 200);
 
@@ -471,6 +515,7 @@ int main(void)
         TRANSPORT_TEST(test_reader_that_is_slow_for_a_while_gets_everything),
         TRANSPORT_TEST(test_reader_that_is_too_slow_is_closed),
         TRANSPORT_TEST(test_close_of_a_reader_that_does_not_read_is_cut),
+        TRANSPORT_TEST(test_reader_that_does_not_read_and_leaves_has_no_traces),
         TRANSPORT_TEST(test_close_leaves_behind_what_the_kernel_did_not_take),
         TRANSPORT_TEST(test_silent_peer_is_pinged_and_stays_if_it_answers),
         TRANSPORT_TEST(test_peer_that_does_not_answer_a_ping_is_dropped),

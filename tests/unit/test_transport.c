@@ -211,6 +211,26 @@ static void test_stop_without_connections(void **state)
     assert_true(clock_ms() - before_ms < 1000);
 }
 
+/* Who is not upgraded has no close frame to wait for. */
+static void test_stop_does_not_wait_for_handshakes(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *silent = given_tcp(f);
+    struct client *half = given_tcp(f);
+    when_sends_bytes(half, STR("GET / HTTP/1.1\r\nHost:"));
+    run_for(f, 20);
+    assert_int_equal(id_table_count(f->transport->connections), 2);
+
+    when_stops(f, 5000);
+
+    uint64_t before_ms = clock_ms();
+    then_stopped(f);
+    assert_true(clock_ms() - before_ms < 1000);
+    then_ended(silent);
+    then_ended(half);
+}
+
 /* [WS-9] */
 static void test_stop_closes_everybody_with_1001(void **state)
 {
@@ -325,6 +345,7 @@ int main(void)
         TRANSPORT_TEST(test_more_connections_than_descriptors_are_lowered_with_a_warning),
         TRANSPORT_TEST(test_handshake_that_takes_too_long_is_dropped),
         TRANSPORT_TEST(test_stop_without_connections),
+        TRANSPORT_TEST(test_stop_does_not_wait_for_handshakes),
         TRANSPORT_TEST(test_stop_closes_everybody_with_1001),
         TRANSPORT_TEST(test_stop_lets_out_what_waits),
         TRANSPORT_TEST(test_stop_frees_the_port_at_once),

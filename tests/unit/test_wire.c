@@ -232,6 +232,34 @@ static void test_other_sockets_are_read_as_ever(void **state)
     assert_int_equal(recv(-1, buffer, sizeof buffer, 0), -1);
 }
 
+/* The kernel gives the numbers of sockets out again: the next one has another reader. */
+static void test_socket_with_the_number_of_one_that_closed_is_read_as_ever(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_user(f, "alice");
+    const struct connection *connection = id_table_get(f->transport->connections, 1);
+    int number = connection->socket;
+    when_leaves(client);
+    then_n_signed(f, 0);
+    run_for(f, 10);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    int other = pair[0] == number ? pair[1] : pair[0];
+    assert_int_equal(dup2(pair[0] == number ? pair[0] : pair[1], number), number);
+    char buffer[8] = "";
+
+    assert_int_equal(send(other, "\x81\x02{}", 4, 0), 4);
+    assert_int_equal(recv(number, buffer, sizeof buffer, 0), 4);
+
+    assert_memory_equal(buffer, "\x81\x02{}", 4);
+    close(pair[0]);
+    close(pair[1]);
+    if (number != pair[0] && number != pair[1]) {
+        close(number);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +274,7 @@ int main(void)
         TRANSPORT_TEST(test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection),
         TRANSPORT_TEST(test_end_behind_half_a_header_ends_the_connection),
         TRANSPORT_TEST(test_other_sockets_are_read_as_ever),
+        TRANSPORT_TEST(test_socket_with_the_number_of_one_that_closed_is_read_as_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,6 +58,7 @@ struct fixture {
     struct router *router;
     struct transport *transport;
     struct client *clients;
+    bool is_stopping;
     unsigned n_stopped;
 };
 
@@ -84,6 +85,7 @@ struct client *given_small_tcp(struct fixture *f);
 struct client *given_client(struct fixture *f);
 struct client *given_user(struct fixture *f, const char *uid);
 void when_upgrades(struct client *client);
+void when_signs(struct client *client, const char *uid); /* the reply is read, too */
 
 #define UPGRADE_TO(path, headers)                                                               \
     "GET " path " HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
