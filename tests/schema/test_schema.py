@@ -3,7 +3,7 @@
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema
@@ -158,6 +158,32 @@ def test_wrong_message_does_not_fit(name: str, message: Any) -> None:
     assert not validator(name).is_valid(message)
 
 
+CHANNEL_FIELDS = {
+    "address",
+    "messages",
+    "title",
+    "summary",
+    "description",
+    "servers",
+    "parameters",
+    "tags",
+    "bindings",
+}
+OPERATION_FIELDS = {
+    "action",
+    "channel",
+    "title",
+    "summary",
+    "description",
+    "security",
+    "tags",
+    "bindings",
+    "traits",
+    "messages",
+    "reply",
+}
+
+
 def asyncapi() -> Any:
     return yaml.safe_load((ROOT / "schema" / "asyncapi.yaml").read_text(encoding="utf-8"))
 
@@ -173,14 +199,46 @@ def references(node: Any) -> Iterator[str]:
             yield from references(value)
 
 
-def test_asyncapi_is_valid_by_the_official_schema() -> None:
-    official = json.loads((pathlib.Path(__file__).parent / "asyncapi-3.0.0.json").read_bytes())
+def asyncapi_faults(document: Any) -> list[str]:
+    """What an AsyncAPI 3.0 document has to have, as far as ours uses it. ci/asyncapi asks for more."""
+    faults = [f"no {name}" for name in ("asyncapi", "info", "channels", "operations") if name not in document]
+    if faults:
+        return faults
+    if not re.fullmatch(r"3\.0\.\d+", document["asyncapi"]):
+        faults.append(f"version {document['asyncapi']}")
+    faults += [f"info has no {name}" for name in ("title", "version") if name not in document["info"]]
+    for name, channel in document["channels"].items():
+        faults += [f"channel {name}: unknown {key}" for key in channel.keys() - CHANNEL_FIELDS]
+    for name, operation in document["operations"].items():
+        faults += [f"operation {name}: unknown {key}" for key in operation.keys() - OPERATION_FIELDS]
+        if operation.get("action") not in ("send", "receive"):
+            faults.append(f"operation {name}: action {operation.get('action')}")
+        if "$ref" not in operation.get("channel", {}):
+            faults.append(f"operation {name}: no channel")
+    return faults
 
-    jsonschema.Draft7Validator(official).validate(asyncapi())
 
-    broken = asyncapi()
-    broken["operations"]["sign"]["action"] = "accept"
-    assert not jsonschema.Draft7Validator(official).is_valid(broken)
+def test_asyncapi_has_the_shape_of_version_3() -> None:
+    assert asyncapi_faults(asyncapi()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda document: document.pop("info"),
+        lambda document: document["info"].pop("version"),
+        lambda document: document.update(asyncapi="2.6.0"),
+        lambda document: document["operations"]["sign"].update(action="accept"),
+        lambda document: document["operations"]["sign"].pop("channel"),
+        lambda document: document["operations"]["sign"].update(chanel={}),
+        lambda document: document["channels"]["chat"].update(adress="/"),
+    ],
+)
+def test_spoilt_asyncapi_is_seen(spoil: Callable[[Any], object]) -> None:
+    document = asyncapi()
+    spoil(document)
+
+    assert asyncapi_faults(document)
 
 
 def test_asyncapi_refers_to_what_exists() -> None:
