@@ -1,0 +1,1 @@
+"""Reports of a run: the data (model.py), and files made of it."""
