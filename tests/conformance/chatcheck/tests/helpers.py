@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
+import redis
+
 from chatcheck.client import Client
 from chatcheck.conversation import Conversation
 from chatcheck.raw_client import TEXT, RawClient, build_frame
 from chatcheck.target import Server
+from chatcheck.timing import eventually
+from chatcheck.verdict import Mismatch
 
 
 def fresh() -> str:
@@ -37,6 +41,17 @@ def fence_devices(*devices: Conversation) -> None:
     first.expect_reply(1)
 
 
+def fence_for_a_while(*clients: Conversation, seconds: float = 1.0) -> None:
+    """Fence again and again: what a server has put off (until Redis is back, say) comes with a delay."""
+
+    def fence_all() -> bool:
+        for client in clients:
+            client.fence()
+        return False
+
+    eventually(fence_all, within=seconds, every=0.1)
+
+
 def deliver_to_all(sender: Conversation, uid: str, *devices: Conversation, body: object = None) -> None:
     """Send to 'uid' and see the message come next at each of the devices, which have to be all it has."""
     body = fresh() if body is None else body
@@ -57,7 +72,19 @@ def uid_key(fd: bytes) -> bytes:
 
 def fds_of(server: Server, uid: str) -> set[bytes]:
     """The fds that Redis has for a uid now."""
-    return {bytes(fd) for fd in server.redis.smembers(set_key(uid)) if isinstance(fd, bytes)}
+    try:
+        return {bytes(fd) for fd in server.redis.smembers(set_key(uid)) if isinstance(fd, bytes)}
+    except redis.ResponseError as error:
+        raise Mismatch(f"that {set_key(uid)!r} is a set", str(error)) from None
+
+
+def uid_of(server: Server, fd: bytes) -> bytes | None:
+    """The uid that Redis has for an fd now."""
+    try:
+        uid = server.redis.get(uid_key(fd))
+    except redis.ResponseError as error:
+        raise Mismatch(f"that {uid_key(fd)!r} is a string", str(error)) from None
+    return uid if isinstance(uid, bytes) else None
 
 
 def fd_of(server: Server, uid: str, *known: bytes) -> bytes:

@@ -18,6 +18,7 @@ from chatcheck.tests.helpers import (
     set_key,
     signed_with_fd,
     uid_key,
+    uid_of,
 )
 from chatcheck.timing import eventually
 
@@ -111,7 +112,7 @@ def test_what_another_program_left_in_the_store_signs_nobody(server: Server) -> 
     deliver_to_all(bob, victim, rightful)
     for stranger in strangers:
         stranger.fence()
-    left = [fd for fd in planted if server.redis.get(uid_key(fd)) == victim.encode()]
+    left = [fd for fd in planted if uid_of(server, fd) == victim.encode()]
     server.redis.delete(set_key(victim), *map(uid_key, left))
 
 
@@ -226,13 +227,13 @@ def test_the_traces_of_a_device_that_ended_are_gone_within_a_second(server: Serv
     raw = server.raw()
     raw.sign(uid)
     fd = fd_of(server, uid, stays_fd)
-    assert server.redis.get(uid_key(fd)) == uid.encode()
+    assert uid_of(server, fd) == uid.encode()
 
     ENDS[how](raw)
 
     assert eventually(lambda: fds_of(server, uid) == {stays_fd}, within=1.0)
     assert is_gone(server, fd)
-    assert server.redis.get(uid_key(stays_fd)) == uid.encode()
+    assert uid_of(server, stays_fd) == uid.encode()
     stays.close()
     assert eventually(lambda: not server.redis.exists(set_key(uid), uid_key(stays_fd)), within=1.0)
 

@@ -18,6 +18,7 @@ from chatcheck.tests.helpers import (
     set_key,
     signed_with_fd,
     uid_key,
+    uid_of,
 )
 from chatcheck.timing import eventually
 
@@ -45,7 +46,7 @@ def check_traces(server: Server, uid: str, *fds: bytes) -> None:
     assert server.redis.type(key) == b"set"
     assert fds_of(server, uid) == set(fds)
     for fd in fds:
-        assert server.redis.get(uid_key(fd)) == uid.encode()
+        assert uid_of(server, fd) == uid.encode()
         assert 1 <= server.redis.ttl(uid_key(fd)) <= TTL_MAX
 
 
@@ -331,7 +332,7 @@ def test_a_sign_keeps_the_fds_of_live_devices(server: Server) -> None:
         server.signed(uid)
         live.append(fd_of(server, uid, others_fd, *live))
         assert fds_of(server, uid) >= set(live)
-        assert all(server.redis.get(uid_key(fd)) == uid.encode() for fd in live)
+        assert all(uid_of(server, fd) == uid.encode() for fd in live)
     check_traces(server, other, others_fd)
     server.redis.srem(set_key(uid), others_fd)
 
@@ -409,7 +410,7 @@ def test_what_another_program_deletes_comes_back(server: Server) -> None:
     def are_back() -> bool:
         return all(
             fds_of(server, client.uid) == {fd}
-            and server.redis.get(uid_key(fd)) == client.uid.encode()
+            and uid_of(server, fd) == client.uid.encode()
             and 1 <= server.redis.ttl(uid_key(fd)) <= TTL_MAX
             for client, fd in devices
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatcheck.clauses import load_spec
 from chatcheck.client import Client
 from chatcheck.conversation import dump, same_json
 from chatcheck.example import (
@@ -23,14 +23,11 @@ from chatcheck.example import (
     Step,
     fd_owner,
     parse,
-    read_examples,
     with_fresh_names,
 )
 from chatcheck.target import Server
 from chatcheck.tests.helpers import fds_of, fence_devices
 from chatcheck.timing import eventually
-
-SPEC = Path(__file__).resolve().parents[4] / "SPEC.md"
 
 
 class Play:
@@ -131,7 +128,7 @@ def execute(server: Server, words: list[str]) -> None:
 
 
 @pytest.mark.spec("REPLY-1")
-@pytest.mark.parametrize("example", read_examples(SPEC), ids=lambda example: example.name)
+@pytest.mark.parametrize("example", load_spec().examples, ids=lambda example: example.name)
 def test_the_example_happens_as_written(server: Server, example: Example) -> None:
     """REPLY-1: "A server MUST send exactly one reply to each request, to the connection that sent it and to
     no other."
