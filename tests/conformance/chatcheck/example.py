@@ -13,7 +13,6 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 _BLOCK = re.compile(r"^```conversation\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -69,19 +68,16 @@ class Example:
     """One block. `name` is the section's number and the block's place in it, such as 4.2-1."""
 
     name: str
-    line: int
     text: str
 
 
-def read_examples(spec: Path) -> list[Example]:
+def find_examples(text: str) -> list[Example]:
     """All blocks of the document, in its order."""
-    text = spec.read_text(encoding="utf-8")
     examples: list[Example] = []
     for block in _BLOCK.finditer(text):
         section = list(_HEADING.finditer(text, 0, block.start()))[-1][1].split()[0]
         place = sum(example.name.startswith(f"{section}-") for example in examples) + 1
-        line = text.count("\n", 0, block.start()) + 2
-        examples.append(Example(f"{section}-{place}", line, block[1]))
+        examples.append(Example(f"{section}-{place}", block[1]))
     return examples
 
 
