@@ -8,14 +8,14 @@
  *   redis_batch.c   commands whose replies are looked at together
  *
  * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces,
- * for other programs and later for other nodes. The hash chat_node_fds:{<node>} is their journal: a
- * trace is put down there before it is made and taken out after it is removed, so whatever breaks
- * in between, what has to be cleaned is known.
+ * for other programs and later for other nodes. The hash chat_node_fds:{<node>} is their
+ * journal: a trace is put down there before it is made and taken out after it is removed, so
+ * whatever breaks in between, what has to be cleaned is known.
  *
- * The keys are ours. A value of another type in the place of one is garbage, and as good as a deleted
- * one ([STORE-13]): who meets it when writing replaces it, once, and who only reads goes on
- * without. An fd's key needs no repair, SETEX overwrites everything; chat_nodes is put right by
- * whoever takes or renews a lease. */
+ * The keys are ours. A value of another type in the place of one is garbage, and as good as a
+ * deleted one ([STORE-13]): who meets it when writing replaces it, once, and who only reads goes
+ * on without. An fd's key needs no repair, SETEX overwrites everything; chat_nodes is put right
+ * by whoever takes or renews a lease. */
 #ifndef CHAT_MAPPING_STORE_REDIS_H
 #define CHAT_MAPPING_STORE_REDIS_H
 

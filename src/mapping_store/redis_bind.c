@@ -1,6 +1,6 @@
 /* A sign, in up to three round trips: write our traces and look at the uid's fds; if some may be
- * stale, ask which of their nodes are alive; remove the stale ones. Most signs take one. Where a key
- * of another type is met, it is removed and all begins again, once. */
+ * stale, ask which of their nodes are alive; remove the stale ones. Most signs take one. Where a
+ * key of another type is met, it is removed and all begins again, once. */
 #include <stdlib.h>
 
 #include "chat/mem.h"
@@ -243,8 +243,8 @@ static void on_alive_reply(void *ctx, size_t i, const redisReply *reply)
     }
 }
 
-/* [STORE-7] By a list of nodes that has another type nobody can be told dead, so nobody is. The next
- * lease puts it right. */
+/* [STORE-7] By a list of nodes that has another type nobody can be told dead, so nobody is. The
+ * next lease puts it right. */
 static void spare_all_nodes(struct bind *bind)
 {
     for (size_t i = 0; i < bind->n_nodes; i++) {

@@ -148,7 +148,8 @@ static void write_out(struct connection *connection)
     }
 }
 
-/* Our close waits until all has left; the peer's does not, for a peer that leaves may not read any more. */
+/* Our close waits until all has left; the peer's does not, for a peer that leaves may not read
+ * any more. */
 static void flush(struct connection *connection)
 {
     if (connection->state != CONNECTION_OPEN) {
@@ -240,7 +241,8 @@ static void begin_close(struct connection *connection)
     router_closed(transport->router, id);
 }
 
-/* Frames, but no WebSocket; or a peer that has left and read nothing before, to which libwebsockets would go on writing. */
+/* Frames, but no WebSocket; or a peer that has left and read nothing before, to which
+ * libwebsockets would go on writing. */
 static bool is_to_kill(const struct connection *connection)
 {
     return connection->state == CONNECTION_HANDSHAKE ||

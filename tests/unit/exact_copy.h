@@ -1,5 +1,5 @@
-/* exact_copy.h - a heap copy of exactly the size of the text, so that AddressSanitizer sees the first
- * byte that is read past its end. */
+/* exact_copy.h - a heap copy of exactly the size of the text, so that AddressSanitizer sees the
+ * first byte that is read past its end. */
 #ifndef CHAT_EXACT_COPY_H
 #define CHAT_EXACT_COPY_H
 

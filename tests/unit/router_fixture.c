@@ -88,7 +88,8 @@ conn_id given_user(struct fixture *f, const char *uid)
     return conn;
 }
 
-/* A heap copy of the exact size, so that a look at it after its time is seen by AddressSanitizer. */
+/* A heap copy of the exact size, so that a look at it after its time is seen by
+ * AddressSanitizer. */
 static char *lend(struct str *s)
 {
     char *copy = malloc(s->len + 1);

@@ -1,5 +1,5 @@
-/* Where settings come from: flags before environment before file before defaults; and what is said on
- * stdout and stderr. */
+/* Where settings come from: flags before environment before file before defaults; and what is
+ * said on stdout and stderr. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -293,7 +293,8 @@ static void test_bad_values_are_all_named_with_their_place(void **state)
     then_refused(f, CONFIG_BAD, want);
 }
 
-/* A wrong value is said even where a stronger source has a right one: it is not what its writer thinks. */
+/* A wrong value is said even where a stronger source has a right one: it is not what its writer
+ * thinks. */
 static void test_bad_value_is_said_though_a_flag_counts_more(void **state)
 {
     struct fixture *f = *state;

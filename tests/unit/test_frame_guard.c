@@ -1,5 +1,5 @@
-/* [WS-15], [WS-17] What the guard lets through to libwebsockets, and when it calls a stream broken. Each stream is fed
- * whole, and byte by byte: where TCP splits it makes no difference. */
+/* [WS-15], [WS-17] What the guard lets through to libwebsockets, and when it calls a stream
+ * broken. Each stream is fed whole, and byte by byte: where TCP splits it makes no difference. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

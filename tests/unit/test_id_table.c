@@ -117,7 +117,8 @@ static void play(struct id_table *table, struct model *model, uint64_t *seed, co
     }
 }
 
-/* In a table that never grows past 16 slots entries wrap around its end and stand in each other's way. */
+/* In a table that never grows past 16 slots entries wrap around its end and stand in each
+ * other's way. */
 static void test_small_table_is_right_after_every_step(void **state)
 {
     (void)state;

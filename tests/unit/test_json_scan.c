@@ -12,8 +12,8 @@
 #include "exact_copy.h"
 #include "parser/json_scan.h"
 
-/* What was found, as text: for each member its name, a letter for the value's kind, the value as it was
- * written, of strings the decoded length, and '!' behind it if there are escapes. */
+/* What was found, as text: for each member its name, a letter for the value's kind, the value as
+ * it was written, of strings the decoded length, and '!' behind it if there are escapes. */
 struct found {
     char text[2048];
     size_t len;
@@ -60,8 +60,8 @@ static bool accepts(struct str text)
     return accepted;
 }
 
-/* Whether cJSON takes 'text' for one JSON text. It is more lenient than RFC 8259, never stricter in what is
- * tried here: so what we accept, it accepts. */
+/* Whether cJSON takes 'text' for one JSON text. It is more lenient than RFC 8259, never stricter
+ * in what is tried here: so what we accept, it accepts. */
 static bool oracle_accepts(struct str text)
 {
     char *terminated = malloc(text.len + 1);
@@ -190,8 +190,8 @@ static void test_numbers_are_kept_digit_for_digit(void **state)
     }
 }
 
-/* 'text' is refused; of its beginnings none is accepted that cJSON refuses; and nothing is read past
- * their ends. */
+/* 'text' is refused; of its beginnings none is accepted that cJSON refuses; and nothing is read
+ * past their ends. */
 static void check_invalid(int line, struct str text)
 {
     if (accepts(text)) {
@@ -413,7 +413,8 @@ static void test_space_may_follow(void **state)
     assert_false(accepts(STR("{\"a\":1} \t\r\n.")));
 }
 
-/* A string byte by byte: control characters end it wherever they stand, everything else belongs to it. */
+/* A string byte by byte: control characters end it wherever they stand, everything else belongs
+ * to it. */
 static void test_every_byte_at_every_place_of_a_string(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The listening socket: where it listens, what it accepts, and what it does when descriptors run out. */
+/* The listening socket: where it listens, what it accepts, and what it does when descriptors run
+ * out. */
 #include "transport_fixture.h"
 
 #include <arpa/inet.h>

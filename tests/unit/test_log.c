@@ -14,8 +14,8 @@
 
 #include "chat/log.h"
 
-/* While captured, stderr is one end of a socket that keeps the boundaries of writes: each read gives what one
- * write(2) wrote. */
+/* While captured, stderr is one end of a socket that keeps the boundaries of writes: each read
+ * gives what one write(2) wrote. */
 static int saved_stderr;
 static int reading_end;
 
@@ -187,7 +187,8 @@ static void test_value_is_escaped(void **state)
     }
 }
 
-/* 200 bytes are shown, of 201 it is said that some are missing; also if each takes the most room. */
+/* 200 bytes are shown, of 201 it is said that some are missing; also if each takes the most
+ * room. */
 static void test_value_is_cut_after_200_bytes(void **state)
 {
     (void)state;

@@ -19,7 +19,8 @@ static void test_msg_is_delivered_and_answered(void **state)
                  "1: sended\n");
 }
 
-/* [MSG-2] [MSG-3] Each device of 'to' once, and neither the sender's other devices nor other users. */
+/* [MSG-2] [MSG-3] Each device of 'to' once, and neither the sender's other devices nor other
+ * users. */
 static void test_msg_reaches_every_device_of_to_and_nobody_else(void **state)
 {
     struct fixture *f = *state;
@@ -166,7 +167,8 @@ static void test_msgs_when_one_answer_fails_the_others_are_done(void **state)
     }
 }
 
-/* [ID-1] [MSG-3] A store that names connections that are no devices of 'to' moves nobody's message. */
+/* [ID-1] [MSG-3] A store that names connections that are no devices of 'to' moves nobody's
+ * message. */
 static void test_msg_when_store_names_strangers_reaches_devices_only(void **state)
 {
     struct fixture *f = *state;

@@ -28,8 +28,8 @@ static enum source source;
 static unsigned n_calls;
 static unsigned char next_byte;
 
-/* COUNTING gives 0x01, 0x23, 0x45 … in turn; STUTTERING the same, one byte every other call, interrupted
- * in between. */
+/* COUNTING gives 0x01, 0x23, 0x45 … in turn; STUTTERING the same, one byte every other call,
+ * interrupted in between. */
 ssize_t __wrap_getrandom(void *out, size_t size, unsigned flags)
 {
     if (source == SYSTEM) {

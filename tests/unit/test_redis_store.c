@@ -445,7 +445,8 @@ static void test_find_does_not_believe_redis(void **state)
 
 /* ---- keys of another type ---- */
 
-/* In the key's place, whatever it was: the next value of another type than 'type'. Counts up 'i'. */
+/* In the key's place, whatever it was: the next value of another type than 'type'. Counts up
+ * 'i'. */
 static bool plant_other_type(struct fixture *f, size_t *i, const char *key, const char *type)
 {
     static const struct {
@@ -489,7 +490,8 @@ static void test_find_of_another_type_finds_the_devices(void **state)
     then_found(f, "bob", 0);
 }
 
-/* [STORE-13] "A value of another type is healed like a deletion": the sign that meets it does so. */
+/* [STORE-13] "A value of another type is healed like a deletion": the sign that meets it does
+ * so. */
 static void test_bind_replaces_a_set_of_another_type(void **state)
 {
     struct fixture *f = *state;
@@ -795,7 +797,8 @@ static void test_hung_redis_at_start_is_unavailable_in_time(void **state)
 
 /* ---- another type, and nobody signs ---- */
 
-/* [STORE-8] [STORE-13] A value of another type is as good as a deleted one, and costs the others nothing. */
+/* [STORE-8] [STORE-13] A value of another type is as good as a deleted one, and costs the others
+ * nothing. */
 static void test_keys_of_another_type_come_back_within_the_refresh(void **state)
 {
     struct fixture *f = *state;
@@ -838,8 +841,8 @@ static void test_keys_of_another_type_come_back_with_the_link(void **state)
     assert_int_equal(number(ask(f, "ZCARD chat_nodes")), 1);
 }
 
-/* A list of nodes that is none is a list again with the next lease, and as after a flush all traces are
- * written again. */
+/* A list of nodes that is none is a list again with the next lease, and as after a flush all
+ * traces are written again. */
 static void test_list_of_nodes_of_another_type_heals_with_the_next_lease(void **state)
 {
     struct fixture *f = *state;
@@ -891,7 +894,8 @@ static void test_start_takes_over_from_dead_nodes(void **state)
     assert_int_equal(number(ask(f, "ZCARD chat_nodes")), 2); /* 'longer' and ourselves */
 }
 
-/* [STORE-13] Whatever stands in the place of predecessors' keys does not keep a server from starting. */
+/* [STORE-13] Whatever stands in the place of predecessors' keys does not keep a server from
+ * starting. */
 static void test_start_among_keys_of_another_type_opens(void **state)
 {
     struct fixture *f = *state;
@@ -964,8 +968,8 @@ static void test_close_among_keys_of_another_type_is_soon_over(void **state)
     assert_false(is_type(f, "chat_map_uid_fd:u1", "set"));
 }
 
-/* Without its journal a store cannot know what to remove. It leaves all the same, and writes nothing
- * any more: neither a bind nor a refresh that was in flight is repaired. */
+/* Without its journal a store cannot know what to remove. It leaves all the same, and writes
+ * nothing any more: neither a bind nor a refresh that was in flight is repaired. */
 static void test_close_with_a_journal_of_another_type_writes_nothing(void **state)
 {
     struct fixture *f = *state;

@@ -44,7 +44,8 @@ enum {
     N_ROWS = sizeof rows / sizeof rows[0]
 };
 
-/* The reply of the row with 'cid', written to the heap, so that a byte past REPLY_SIZE_MAX is seen. Caller owns. */
+/* The reply of the row with 'cid', written to the heap, so that a byte past REPLY_SIZE_MAX is
+ * seen. Caller owns. */
 static char *write_reply(const struct row *row, struct str cid, size_t *len)
 {
     struct reply reply = {.kind = row->kind, .cid = cid};
@@ -205,7 +206,8 @@ static void test_delivery_is_body_then_from(void **state)
     }
 }
 
-/* Whatever the uid, a JSON parser reads the same one back; the longest of what takes most room included. */
+/* Whatever the uid, a JSON parser reads the same one back; the longest of what takes most room
+ * included. */
 static void test_from_reads_back(void **state)
 {
     (void)state;

@@ -25,8 +25,8 @@ static void check_views(struct str text, const struct request *request)
                 is_within(request->uid, request->decoded, sizeof request->decoded));
 }
 
-/* A request as text: type, uid, cid, body, each "-" if there is none and "?" if it is invalid. Parses an
- * exact copy of 'text'. */
+/* A request as text: type, uid, cid, body, each "-" if there is none and "?" if it is invalid.
+ * Parses an exact copy of 'text'. */
 static void parse_to_text(struct str text, char *out, size_t size)
 {
     struct request request;
@@ -162,7 +162,8 @@ static void test_text_around_a_request_is_illegal(void **state)
     }
 }
 
-/* [JSON-4], [JSON-5] Unknown members are ignored; of a repeated name the last one counts, valid or not. */
+/* [JSON-4], [JSON-5] Unknown members are ignored; of a repeated name the last one counts, valid
+ * or not. */
 static void test_members_unknown_and_repeated(void **state)
 {
     (void)state;
@@ -247,7 +248,8 @@ static const struct {
     {__LINE__, "{}", "?"},
 };
 
-/* [UID-1], [UID-2], [UID-3] What is a uid, and which. 'value' stands for uid in a sign and for to in a msg. */
+/* [UID-1], [UID-2], [UID-3] What is a uid, and which. 'value' stands for uid in a sign and for
+ * to in a msg. */
 static void test_uids(void **state)
 {
     (void)state;

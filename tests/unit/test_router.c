@@ -272,7 +272,8 @@ static void test_open_when_store_was_unavailable_asks_again(void **state)
     then_said(f, "1: unavailable\n1: from alice: 1\n1: sended\n");
 }
 
-/* mapping_store.h, destroy: what is pending is answered inside the call, and nothing can be asked. */
+/* mapping_store.h, destroy: what is pending is answered inside the call, and nothing can be
+ * asked. */
 static void test_store_destroyed_under_closed_connections_ends_them(void **state)
 {
     struct fixture *f = *state;
@@ -327,7 +328,8 @@ static void then_sended(struct fixture *f, int n, const char *last)
     then_said(f, last);
 }
 
-/* limits.h: at the limit no more is received, until half is answered; nothing that was read is lost. */
+/* limits.h: at the limit no more is received, until half is answered; nothing that was read is
+ * lost. */
 static void test_brake_stops_at_the_limit_and_lets_go_at_half(void **state)
 {
     struct fixture *f = *state;

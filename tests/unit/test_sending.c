@@ -1,5 +1,5 @@
-/* What leaves a connection, in which order and how often the kernel is asked; and when a connection ends: silence,
- * slow readers, closes that are not answered. */
+/* What leaves a connection, in which order and how often the kernel is asked; and when a
+ * connection ends: silence, slow readers, closes that are not answered. */
 #include "transport_fixture.h"
 
 #include <stdio.h>
@@ -13,7 +13,8 @@
 
 static unsigned n_sends;
 
-/* In the place of the C library's: libwebsockets' calls are counted. The fixture's clients use sendto(). */
+/* In the place of the C library's: libwebsockets' calls are counted. The fixture's clients use
+ * sendto(). */
 ssize_t send(int socket, const void *buffer, size_t size, int flags)
 {
     n_sends++;
@@ -197,7 +198,8 @@ static struct slow_reader given_slow_reader(struct fixture *f)
     return (struct slow_reader){f, client, id, 0};
 }
 
-/* Say so much to it that the kernel does not take all, nor in a while, and one delivery waits behind that. */
+/* Say so much to it that the kernel does not take all, nor in a while, and one delivery waits
+ * behind that. */
 static void when_blocked(struct slow_reader *slow)
 {
     struct fixture *f = slow->fixture;
@@ -260,7 +262,8 @@ static bool is_gone(void *ctx)
     return connection_of(ctx, 1) == NULL;
 }
 
-/* [WS-12] Closed when more waits for it than may; what waited is given back; nobody else notices. */
+/* [WS-12] Closed when more waits for it than may; what waited is given back; nobody else
+ * notices. */
 static void test_reader_that_is_too_slow_is_closed(void **state)
 {
     struct fixture *f = *state;

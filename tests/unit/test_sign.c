@@ -193,7 +193,8 @@ static void test_requests_behind_a_sign_that_fails_are_not_signed(void **state)
     then_said(f, "1: signed token=" ZEROS "1\n1: sended\n");
 }
 
-/* [ORDER-1] [MSG-9] A sign waits for what was asked before it, which has the old uid as its sender. */
+/* [ORDER-1] [MSG-9] A sign waits for what was asked before it, which has the old uid as its
+ * sender. */
 static void test_sign_behind_requests_waits_for_them(void **state)
 {
     struct fixture *f = *state;

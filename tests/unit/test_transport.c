@@ -282,7 +282,8 @@ static void test_stop_frees_the_port_at_once(void **state)
     then_stopped(f);
 }
 
-/* Peers that never answer, that are in their handshake, that do not read: none holds it up for longer than it may. */
+/* Peers that never answer, that are in their handshake, that do not read: none holds it up for
+ * longer than it may. */
 static void test_stop_ends_in_time_whatever_peers_do(void **state)
 {
     struct fixture *f = *state;

@@ -16,7 +16,8 @@ static bool is_valid(struct str s)
     return valid;
 }
 
-/* 's' behind 0 to 16 and before 0 to 8 letters: wherever a skip by eight bytes ends, the answer is the same. */
+/* 's' behind 0 to 16 and before 0 to 8 letters: wherever a skip by eight bytes ends, the answer
+ * is the same. */
 static void check_everywhere(int line, struct str s, bool want)
 {
     char text[64];
@@ -92,7 +93,8 @@ static void test_other_bytes_are_not(void **state)
     }
 }
 
-/* A text cut short is valid exactly if it is cut between characters; nothing behind the cut is read. */
+/* A text cut short is valid exactly if it is cut between characters; nothing behind the cut is
+ * read. */
 static void test_cut_text_is_valid_between_characters_only(void **state)
 {
     (void)state;
@@ -130,7 +132,8 @@ static void test_every_code_point_is_valid_but_surrogates(void **state)
     }
 }
 
-/* Of all sequences of three bytes exactly as many are valid as can be put together from characters. */
+/* Of all sequences of three bytes exactly as many are valid as can be put together from
+ * characters. */
 static void test_number_of_valid_triples(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What libwebsockets reports and what it means: the upgrade, messages from their pieces, verdicts, closes. SPEC 2. */
+/* What libwebsockets reports and what it means: the upgrade, messages from their pieces,
+ * verdicts, closes. SPEC 2. */
 #include "transport_fixture.h"
 
 #include <stdio.h>
@@ -164,7 +165,8 @@ static void test_ping_is_answered_with_its_payload(void **state)
     then_frame(client, PONG, STR(""));
 }
 
-/* A msg of exactly 'size' bytes, from alice to herself; its body is a string of 'x'. Caller frees. */
+/* A msg of exactly 'size' bytes, from alice to herself; its body is a string of 'x'. Caller
+ * frees. */
 static char *msg_of_size(size_t size)
 {
     static const char head[] = "{\"type\":\"msg\",\"to\":\"alice\",\"body\":\"";

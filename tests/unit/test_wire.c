@@ -1,5 +1,5 @@
-/* [WS-15] Between the socket and libwebsockets: forbidden frames end in a close with 1002, in their turn; everything
- * else is read as if nobody looked. */
+/* [WS-15] Between the socket and libwebsockets: forbidden frames end in a close with 1002, in
+ * their turn; everything else is read as if nobody looked. */
 #include "transport_fixture.h"
 
 #include <stdlib.h>
@@ -26,7 +26,8 @@ static const struct {
     {"a length beyond 63 bits", STR_INIT("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff" MASK)},
 };
 
-/* What stood before it is answered, what stands behind it is not received, and others do not notice. */
+/* What stood before it is answered, what stands behind it is not received, and others do not
+ * notice. */
 static void test_forbidden_frame_is_closed_with_1002_in_its_turn(void **state)
 {
     struct fixture *f = *state;
@@ -50,7 +51,8 @@ static void test_forbidden_frame_is_closed_with_1002_in_its_turn(void **state)
     }
 }
 
-/* The peer has said all: its answer, if the stream can still be followed, ends TCP at once, without a time limit. */
+/* The peer has said all: its answer, if the stream can still be followed, ends TCP at once,
+ * without a time limit. */
 static void test_answer_to_1002_ends_the_connection(void **state)
 {
     struct fixture *f = *state;

@@ -1,8 +1,9 @@
-/* transport_fixture.h - a transport with the real router behind it, on a real loop and real sockets of 127.0.0.1, and
- * clients that write and read raw bytes.
+/* transport_fixture.h - a transport with the real router behind it, on a real loop and real
+ * sockets of 127.0.0.1, and clients that write and read raw bytes.
  *
- * What libwebsockets and the kernel do is part of what is tested, so nothing of them is faked. All is in one thread: the
- * words of the tests turn the loop until what they wait for is there, and fail the test if it is not in five seconds. */
+ * What libwebsockets and the kernel do is part of what is tested, so nothing of them is faked.
+ * All is in one thread: the words of the tests turn the loop until what they wait for is there,
+ * and fail the test if it is not in five seconds. */
 #ifndef CHAT_TEST_TRANSPORT_FIXTURE_H
 #define CHAT_TEST_TRANSPORT_FIXTURE_H
 
@@ -62,8 +63,8 @@ struct fixture {
     unsigned n_stopped;
 };
 
-/* For cmocka. The setup makes a loop and nothing on it; the teardown stops the server, if there is one, and sees that
- * nothing of it is left. */
+/* For cmocka. The setup makes a loop and nothing on it; the teardown stops the server, if there
+ * is one, and sees that nothing of it is left. */
 int transport_setup(void **state);
 int transport_teardown(void **state);
 
@@ -79,7 +80,8 @@ uint64_t clock_ms(void);
 void given_server(struct fixture *f);
 void given_server_on(struct fixture *f, struct mapping_store *store);
 
-/* A TCP connection; one whose kernel keeps few bytes that are not read; an upgraded one; a signed one. */
+/* A TCP connection; one whose kernel keeps few bytes that are not read; an upgraded one; a
+ * signed one. */
 struct client *given_tcp(struct fixture *f);
 struct client *given_small_tcp(struct fixture *f);
 struct client *given_client(struct fixture *f);
@@ -110,7 +112,8 @@ void when_leaves(struct client *client); /* ends TCP without a word */
 /* Read what is there. */
 void client_read(struct client *client);
 
-/* Wait until the server has sent the head of an HTTP answer, which begins with 'want'. Caller frees it. */
+/* Wait until the server has sent the head of an HTTP answer, which begins with 'want'. Caller
+ * frees it. */
 char *then_http(struct client *client, const char *want);
 
 /* The next frame is this one. */

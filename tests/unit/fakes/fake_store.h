@@ -1,5 +1,5 @@
-/* fake_store.h - a mapping store that answers when it is told, writes down what it is asked, and fails
- * the test when its caller breaks the rules of mapping_store.h.
+/* fake_store.h - a mapping store that answers when it is told, writes down what it is asked, and
+ * fails the test when its caller breaks the rules of mapping_store.h.
  *
  *   bind 1 alice     find bob     unbind 1 */
 #ifndef CHAT_TEST_FAKE_STORE_H
