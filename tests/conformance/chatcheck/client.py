@@ -24,7 +24,7 @@ from websockets.uri import parse_uri
 from chatcheck.address import Address
 from chatcheck.conversation import Conversation, NothingCame
 from chatcheck.timing import AT_ONCE_SECONDS, scaled
-from chatcheck.transcript import Transcript, show_bytes, show_close
+from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
 _RECEIVE_SIZE = 65536
@@ -64,7 +64,10 @@ class Client(Conversation):
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             max_size=_MESSAGE_SIZE_MAX,
         )
-        self._log(f" connects to {path} from port {self.local_port}")
+        self._log(
+            f" connects to {path} from port {self.local_port}",
+            Act("connect", path.encode(), subprotocols=subprotocols, port=self.local_port),
+        )
         self._reader = threading.Thread(target=self._read, daemon=True, name=f"chatcheck {self.name}")
         self._reader.start()
         self._shake_hands()
@@ -134,7 +137,7 @@ class Client(Conversation):
     def abort(self) -> None:
         """End TCP by a reset, as when the client's process dies: no close frame."""
         self._stop_reader()
-        self._log("> (TCP reset)")
+        self._log("> (TCP reset)", Act("reset"))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
@@ -143,8 +146,8 @@ class Client(Conversation):
         self._stop_reader()
         self._socket.close()
 
-    def _log(self, event: str) -> None:
-        self._transcript.add(self.name, event)
+    def _log(self, event: str, act: Act | None = None) -> None:
+        self._transcript.add(self.name, event, act)
 
     def _end(self) -> str:
         if self.close_code in (None, NO_CLOSE_FRAME):
@@ -182,12 +185,12 @@ class Client(Conversation):
 
     def _send_frame(self, opcode: Opcode, data: bytes) -> None:
         with self._protocol_lock:
-            shown = _show_frame(Frame(opcode, data))
+            frame = Frame(opcode, data)
             if self._protocol.state is not State.OPEN:
                 if opcode is not Opcode.CLOSE:
-                    self._log(f"> not sent, for the connection is closed: {shown}")
+                    self._log(f"> not sent, for the connection is closed: {_show_frame(frame)}")
                 return
-            self._log(f"> {shown}")
+            self._log(f"> {_show_frame(frame)}", _act(frame))
             self._hand_to_protocol(opcode, data)
             self._take_outgoing()
         self._flush()
@@ -240,7 +243,7 @@ class Client(Conversation):
                 while not self._stopping and self._read_once(selector):
                     pass
         except OSError as error:
-            self._log(f"< (TCP broke: {error.strerror})")
+            self._log(f"< (TCP broke: {error.strerror})", Act("reset"))
             with self._protocol_lock:
                 self._protocol.receive_eof()
         self._shaken.set()
@@ -259,7 +262,7 @@ class Client(Conversation):
             if data:
                 self._protocol.receive_data(data)
             else:
-                self._log("< (end of TCP)")
+                self._log("< (end of TCP)", Act("end"))
                 self._protocol.receive_eof()
             events = self._protocol.events_received()
             self._take_outgoing()
@@ -273,10 +276,10 @@ class Client(Conversation):
     def _on_event(self, event: object) -> None:
         if isinstance(event, Response):
             self._response = event
-            self._log(f"< HTTP {event.status_code}")
+            self._log(f"< HTTP {event.status_code}", Act("http", code=event.status_code))
             self._shaken.set()
         elif isinstance(event, Frame):
-            self._log(f"< {_show_frame(event)}")
+            self._log(f"< {_show_frame(event)}", _act(event))
             if event.opcode is Opcode.PONG:
                 self._pongs.put(bytes(event.data))
             elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -298,6 +301,13 @@ class Client(Conversation):
             self._messages.put(data.decode())
         except UnicodeDecodeError:
             self._messages.put(Mismatch("a message in UTF-8", show_bytes(data)))
+
+
+def _act(frame: Frame) -> Act:
+    data = bytes(frame.data)
+    kind = "continuation" if frame.opcode is Opcode.CONT else frame.opcode.name.lower()
+    code = int.from_bytes(data[:2], "big") if frame.opcode is Opcode.CLOSE and len(data) >= 2 else None
+    return Act(kind, data, int(frame.opcode), frame.fin, code=code)
 
 
 def _show_frame(frame: Frame) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from chatcheck.address import Address
 from chatcheck.conversation import Conversation, NothingCame
 from chatcheck.timing import deadline
-from chatcheck.transcript import Transcript, show_bytes, show_close
+from chatcheck.transcript import DEFAULT_MASK, Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -63,7 +63,7 @@ def build_frame(
     *,
     fin: bool = True,
     rsv: int = 0,
-    mask: bytes | None = b"\x37\xfa\x21\x3d",
+    mask: bytes | None = DEFAULT_MASK,
     length_bits: int | None = None,
 ) -> bytes:
     """The bytes of a frame. `mask=None`: without a mask. `length_bits` 7, 16 or 64: that form of the length,
@@ -135,7 +135,7 @@ class RawClient(Conversation):
         self._received = bytearray()
         self._socket = address.connect(receive_buffer)
         self.local_port: int = self._socket.getsockname()[1]
-        self._log(f" connects (raw) from port {self.local_port}")
+        self._log(f" connects (raw) from port {self.local_port}", Act("tcp", port=self.local_port))
         if handshake:
             self.shake_hands()
 
@@ -146,7 +146,7 @@ class RawClient(Conversation):
 
     def send_raw(self, data: bytes, what: str = "") -> None:
         """Send bytes as they are; `what` says in the transcript what they are."""
-        self._log(f"> raw: {what or show_bytes(data)}")
+        self._log(f"> raw: {what or show_bytes(data)}", Act("raw", data))
         self._write(data)
 
     def send_frame(
@@ -156,13 +156,14 @@ class RawClient(Conversation):
         *,
         fin: bool = True,
         rsv: int = 0,
-        mask: bytes | None = b"\x37\xfa\x21\x3d",
+        mask: bytes | None = DEFAULT_MASK,
         length_bits: int | None = None,
     ) -> None:
         """Send one frame; arguments as build_frame's."""
         odd = f" rsv {rsv:03b}" * (rsv != 0) + " without a mask" * (mask is None)
         odd += f" with a length of {length_bits} bits" * (length_bits is not None)
-        self._log(f"> {Frame(opcode, payload, fin)}{odd}")
+        frame = Frame(opcode, payload, fin, rsv)
+        self._log(f"> {frame}{odd}", _act(frame, mask, length_bits))
         self._write(build_frame(opcode, payload, fin=fin, rsv=rsv, mask=mask, length_bits=length_bits))
 
     def send_text(self, text: str) -> None:
@@ -174,12 +175,12 @@ class RawClient(Conversation):
 
     def half_close(self) -> None:
         """Send the end of TCP (FIN), and go on reading."""
-        self._log("> (end of TCP)")
+        self._log("> (end of TCP)", Act("end"))
         self._socket.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
         """End TCP by a reset, as when the client's process dies."""
-        self._log("> (TCP reset)")
+        self._log("> (TCP reset)", Act("reset"))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
@@ -228,16 +229,17 @@ class RawClient(Conversation):
         head, _, rest = bytes(self._received).partition(b"\r\n\r\n")
         self._received = bytearray(rest)
         first, *lines = head.decode("latin-1").split("\r\n")
-        self._log(f"< {first}")
+        words = first.split()
+        status = int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+        self._log(f"< {first}", Act("http", code=status))
         headers: dict[str, str] = {}
         for line in lines:
             name, _, value = line.partition(":")
             name, value = name.strip().lower(), value.strip()
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        words = first.split()
-        if len(words) < 2 or not words[1].isdigit():
+        if status is None:
             raise Mismatch("an HTTP response", first)
-        return Response(int(words[1]), headers)
+        return Response(status, headers)
 
     def recv_frame(self, wanted: str = "a frame", until: float | None = None) -> Frame | None:
         """The next frame, whatever it is; None at the end of TCP. `until`: a moment that deadline() gave."""
@@ -249,7 +251,7 @@ class RawClient(Conversation):
         data = bytes(self._received[:size])
         del self._received[:size]
         frame = _parse_frame(data)
-        self._log(f"< {frame}")
+        self._log(f"< {frame}", _act(frame))
         return frame
 
     def recv_text(self) -> str:
@@ -320,10 +322,10 @@ class RawClient(Conversation):
         except TimeoutError:
             raise NothingCame(f"{wanted} on {self.name}", "nothing within the time limit") from None
         except OSError as error:
-            self._log(f"< (TCP broke: {error.strerror})")
+            self._log(f"< (TCP broke: {error.strerror})", Act("reset"))
             return False
         if not data:
-            self._log("< (end of TCP)")
+            self._log("< (end of TCP)", Act("end"))
         self._received += data
         return bool(data)
 
@@ -346,12 +348,18 @@ class RawClient(Conversation):
         self._socket.settimeout(patience)
         try:
             self._socket.sendall(data)
-            self._log(f"> {len(data)} bytes of requests")
+            self._log(f"> {len(data)} bytes of requests", Act("flood", data))
         except OSError as error:
-            self._log(f"> up to {len(data)} bytes of requests ({error})")
+            self._log(f"> up to {len(data)} bytes of requests ({error})", Act("flood", data))
 
-    def _log(self, event: str) -> None:
-        self._transcript.add(self.name, event)
+    def _log(self, event: str, act: Act | None = None) -> None:
+        self._transcript.add(self.name, event, act)
+
+
+def _act(frame: Frame, mask: bytes | None = DEFAULT_MASK, length_bits: int | None = None) -> Act:
+    kind = _NAMES.get(frame.opcode, f"opcode {frame.opcode:#x}")
+    code = frame.close_code if frame.opcode == CLOSE else None
+    return Act(kind, frame.payload, frame.opcode, frame.fin, frame.rsv, mask, length_bits, code=code)
 
 
 def _frame_size(data: bytearray) -> int | None:

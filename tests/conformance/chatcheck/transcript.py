@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+DEFAULT_MASK = b"\x37\xfa\x21\x3d"  # RFC 6455's example; as good as any against a server
 _SHOWN_MAX = 300  # characters of one frame
 _HEAD, _TAIL = 150, 250  # lines of a long conversation
 
@@ -38,11 +39,33 @@ def show_close(code: int | None, reason: bytes | str = b"") -> str:
     return f"close {code if code is not None else '(no code)'}{shown}"
 
 
+@dataclass(frozen=True)
+class Act:
+    """What an event was, for those who do more than print it, such as a replay.
+
+    `kind`: a frame's (text, binary, continuation, close, ping, pong, or opcode 0x3), connect (with a
+    handshake; `data` is the path, `subprotocols` are offered), tcp (without one), raw (bytes), flood (bytes,
+    as many as fit), http (the head of a response), end or reset (of TCP).
+    """
+
+    kind: str
+    data: bytes = b""
+    opcode: int | None = None
+    fin: bool = True
+    rsv: int = 0
+    mask: bytes | None = DEFAULT_MASK
+    length_bits: int | None = None
+    subprotocols: tuple[str, ...] = ()
+    port: int | None = None
+    code: int | None = None
+
+
 @dataclass
 class Entry:
     seconds: float
     connection: str
     event: str
+    act: Act | None = None  # None: something to be read only
 
 
 @dataclass
@@ -61,19 +84,23 @@ class Transcript:
             self._names += 1
         return chr(ord("A") + letter) + (str(turn) if turn else "")
 
-    def add(self, connection: str, event: str) -> None:
+    def add(self, connection: str, event: str, act: Act | None = None) -> None:
         """Record an event, such as `> {"type":…}` (sent) or `< close 1008` (received)."""
         with self._lock:
-            self.entries.append(Entry(time.monotonic() - self.started, connection, event))
+            self.entries.append(Entry(time.monotonic() - self.started, connection, event, act))
 
     def note(self, event: str) -> None:
         """Record something that is no connection's: the server was killed, Redis is stopped, …"""
         self.add("-", event)
 
+    def snapshot(self) -> list[Entry]:
+        """What has been recorded so far."""
+        with self._lock:
+            return list(self.entries)
+
     def render(self) -> str:
         """The whole conversation, a line each; the middle of a very long one is left out, and said so."""
-        with self._lock:
-            entries = list(self.entries)
+        entries = self.snapshot()
         lines = [f"{e.seconds:8.3f}s  {e.connection:>3}{e.event}" for e in entries]
         if len(lines) > _HEAD + _TAIL:
             left_out = len(lines) - _HEAD - _TAIL
