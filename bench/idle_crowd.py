@@ -7,7 +7,7 @@ The machine's speed divides out of the ratio, so that is the figure to quote.
 
     bench/idle_crowd.py --start 'build/release/chatd --listen 127.0.0.1:{port}'
 
-Exit codes: 0 the ratio is at most --ratio-max, 1 it is not, 2 wrong use, 3 the server or the machine did not let us measure.
+Exit codes: 0 the ratio is at most --ratio-max, 1 it is not, 2 wrong use, 3 it could not be measured.
 Needs nothing but Python's standard library.
 """
 
@@ -157,8 +157,12 @@ def measure(port: int, pid: int, idle: int, rounds: int) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--start", required=True, help="the command that starts the server, with {port}")
-    parser.add_argument("--idle", type=int, default=10000, help="connections in the crowd (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3000, help="round trips for each figure (default %(default)s)")
+    parser.add_argument(
+        "--idle", type=int, default=10000, help="connections in the crowd (default %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3000, help="round trips for each figure (default %(default)s)"
+    )
     parser.add_argument("--ratio-max", type=float, default=1.5, help="(default %(default)s)")
     arguments = parser.parse_args()
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
