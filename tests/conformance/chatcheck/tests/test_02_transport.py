@@ -108,7 +108,7 @@ def test_names_of_headers_may_be_in_any_case_and_values_in_white_space(server: S
 
 
 @pytest.mark.spec("WS-1")
-def test_a_handshake_may_come_byte_by_byte_or_with_a_message_behind_it(server: Server) -> None:
+def test_a_handshake_may_come_byte_by_byte(server: Server) -> None:
     """WS-1: "A server MUST accept a WebSocket handshake as RFC 6455 describes it, on the path `/` and on
     every other path that its documentation names."
     """
@@ -118,12 +118,6 @@ def test_a_handshake_may_come_byte_by_byte_or_with_a_message_behind_it(server: S
         slow.send_raw(request[i : i + 1])
     slow.expect_accepted(request)
     slow.sign(server.uid())
-
-    hasty = server.raw(handshake=False)
-    sign = dump({"type": "sign", "uid": server.uid()}).encode()
-    hasty.send_raw(request + build_frame(TEXT, sign))
-    hasty.expect_accepted(request)
-    hasty.expect_reply(1)
 
 
 @pytest.mark.spec("WS-2", "WS-3")
