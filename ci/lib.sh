@@ -35,13 +35,17 @@ install_packages() {
         die "this script installs packages on Debian and Ubuntu only; elsewhere, see ci/packages and use cmake --preset release"
     local missing
     mapfile -t missing < <(missing_packages "$@")
-    [ ${#missing[@]} -gt 0 ] || return 0
-    echo "installing: ${missing[*]}" >&2
-    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or install these first: ${missing[*]}"
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
+# apt_install <package…>
+apt_install() {
+    echo "installing: $*" >&2
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "run it as root, or install these first: $*"
     {
         as_root apt-get -qq update &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}"
-    } >&2 </dev/null || die "the packages could not be installed: ${missing[*]}"
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@"
+    } >&2 </dev/null || die "the packages could not be installed: $*"
 }
 
 # The Python that the virtual environment is made from: 3.11 or later, with venv.
