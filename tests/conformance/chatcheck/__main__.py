@@ -1,15 +1,8 @@
-"""python -m chatcheck --url ws://… : pytest with this suite's checks, and nothing else to set up."""
+"""python -m chatcheck: the same as the command chatcheck."""
 
 import sys
 
-import pytest
-
-
-def main() -> int:
-    """Run the checks; all arguments are pytest's and the plugin's."""
-    settings = ["-p", "chatcheck.plugin", "-p", "no:cacheprovider", "--strict-markers", "--tb=short"]
-    return int(pytest.main([*settings, "-W", "error", "--pyargs", "chatcheck.tests", *sys.argv[1:]]))
-
+from chatcheck.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,20 +14,19 @@ import pytest
 
 from chatcheck.address import Address
 from chatcheck.redis_control import PrivateRedis
+from chatcheck.report.model import RED, VERDICTS
 from chatcheck.target import Documented, Server, Target, Unreachable
 from chatcheck.timing import scaled, set_factor
-from chatcheck.verdict import UNTESTED, Inconclusive, untested
+from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, untested
 
 TEST_SECONDS = 10.0
 EXIT_NOTHING_CHECKED = 2
 EXIT_UNREACHABLE = 3
-# Worst first: of several checks of a clause the worst verdict is the clause's.
-VERDICTS = ("error", "fail", "inconclusive", "warn", "pass", "untested")
-RED = ("error", "fail", "inconclusive")
+SKIPPED = {"untested": UNTESTED, "not_applicable": NOT_APPLICABLE}
 
 _target_key = pytest.StashKey[Target]()
 _summary_key = pytest.StashKey["Summary"]()
-_server_key = pytest.StashKey[Server]()
+server_key = pytest.StashKey[Server]()
 
 
 class Summary:
@@ -52,7 +51,7 @@ class Summary:
     @property
     def n_checked(self) -> int:
         """How many checks came to a verdict."""
-        return sum(v != "untested" for verdicts in self.verdicts.values() for v in verdicts)
+        return sum(v not in SKIPPED for verdicts in self.verdicts.values() for v in verdicts)
 
     def of(self, clause: str) -> str:
         """The verdict on a clause: the worst of its checks'."""
@@ -91,6 +90,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--only", action="append", metavar="ID", help="check only this clause; may be repeated")
     group.addoption("--timeout-factor", type=float, default=1.0, help="multiply all time limits by this")
     group.addoption("--strict-should", action="store_true", help="a SHOULD that fails, fails the run")
+    group.addoption("--feature", action="append", metavar="NAME", help="a feature that the server serves")
     group.addoption("--path", action="append", help="a documented path besides /; may be repeated")
     group.addoption("--message-limit", type=int, default=65536, help="documented limit in bytes (65536)")
     group.addoption("--nesting-limit", type=int, default=512, help="documented limit in levels (512)")
@@ -127,13 +127,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every check says what it proves; those that take Redis away come last, for they take longest."""
     for item in items:
-        if "server" in getattr(item, "fixturenames", ()) and not _clauses(item):
+        if "server" in getattr(item, "fixturenames", ()) and not clauses_of(item):
             raise pytest.UsageError(f"{item.nodeid}: no clause; mark it with @pytest.mark.spec")
     if any("target" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
         _check_options(config)
     if only := set(config.getoption("only") or ()):
-        config.hook.pytest_deselected(items=[item for item in items if not only.intersection(_clauses(item))])
-        items[:] = [item for item in items if only.intersection(_clauses(item))]
+        config.hook.pytest_deselected(
+            items=[item for item in items if not only.intersection(clauses_of(item))]
+        )
+        items[:] = [item for item in items if only.intersection(clauses_of(item))]
     items.sort(key=lambda item: ("redis_control" in _needs(item), "start" in _needs(item)))
 
 
@@ -150,7 +152,8 @@ def _check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--url {error}") from None
 
 
-def _clauses(item: pytest.Item) -> list[str]:
+def clauses_of(item: pytest.Item) -> list[str]:
+    """The ids of the clauses that a test proves."""
     return [str(clause) for mark in item.iter_markers("spec") for clause in mark.args]
 
 
@@ -175,6 +178,7 @@ def _make_target(config: pytest.Config) -> Target:
         ping_wait=config.getoption("ping_wait"),
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),
+        features=frozenset(config.getoption("feature") or ()),
     )
     options = config.option
     return Target(options.url, options.start, options.redis, documented)
@@ -207,9 +211,10 @@ def server(target: Target, request: pytest.FixtureRequest) -> Iterator[Server]:
     try:
         target.ensure_running()
     except Unreachable as error:
+        request.session.shouldstop = "the server cannot be reached any more"
         raise AssertionError(f"the server cannot be reached any more: {error}") from None
     seen = Server(target)
-    request.node.stash[_server_key] = seen
+    request.node.stash[server_key] = seen
     yield seen
     seen.release()
 
@@ -239,7 +244,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    server = item.stash.get(_server_key, None)
+    server = item.stash.get(server_key, None)
     if server is not None:
         server.assert_alive()
     return result
@@ -251,13 +256,13 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give the report a verdict, and a failure all that explains it."""
     report = yield
-    clauses = _clauses(item)
+    clauses = clauses_of(item)
     if not clauses or (call.when != "call" and report.passed):
         return report
     verdict = _verdict(item, call, report)
     report.user_properties += [("clauses", " ".join(clauses)), ("verdict", verdict)]
-    if verdict == "untested":
-        report.user_properties.append(("reason", _skip_reason(report).removeprefix(UNTESTED)))
+    if verdict in SKIPPED:
+        report.user_properties.append(("reason", _skip_reason(report).removeprefix(SKIPPED[verdict])))
     if report.failed:
         _explain(item, report)
     if verdict == "warn":
@@ -269,7 +274,8 @@ def _verdict(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     if report.passed:
         return "pass"
     if report.skipped:
-        return "untested" if _skip_reason(report).startswith(UNTESTED) else "error"
+        reason = _skip_reason(report)
+        return next((name for name, prefix in SKIPPED.items() if reason.startswith(prefix)), "error")
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, Inconclusive):
         return "inconclusive"
@@ -289,7 +295,7 @@ def _explain(item: pytest.Item, report: pytest.TestReport) -> None:
     """Add the clause's sentence, the whole conversation and the server's log to a failure."""
     doc = inspect.getdoc(getattr(item, "obj", None)) or "(no docstring)"
     report.sections.insert(0, ("clause", doc))
-    server = item.stash.get(_server_key, None)
+    server = item.stash.get(server_key, None)
     if server is not None:
         report.sections.append(("conversation", server.transcript.render()))
         if log := server.log().strip():
@@ -310,8 +316,8 @@ class _Bookkeeper:
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """Name the verdicts that pytest does not know."""
     verdict = dict(getattr(report, "user_properties", ())).get("verdict")
-    if verdict == "untested":
-        return "untested", "u", "UNTESTED"
+    if verdict in SKIPPED:
+        return verdict.replace("_", " "), verdict[0], verdict.upper()
     if verdict == "warn":
         return "warned", "w", "WARN"
     return None

@@ -42,6 +42,7 @@ class Documented:
     ping_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0
+    features: frozenset[str] = frozenset()
 
 
 class Target:

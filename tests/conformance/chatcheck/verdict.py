@@ -7,6 +7,7 @@ from typing import NoReturn
 import pytest
 
 UNTESTED = "untested: "
+NOT_APPLICABLE = "not applicable: "
 
 
 class Mismatch(AssertionError):
@@ -14,6 +15,8 @@ class Mismatch(AssertionError):
 
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(f"expected: {expected}\n     got: {got}")
+        self.expected = expected
+        self.got = got
 
 
 class Inconclusive(AssertionError):
@@ -23,3 +26,8 @@ class Inconclusive(AssertionError):
 def untested(reason: str) -> NoReturn:
     """End the test: this run has no way to observe its clause."""
     pytest.skip(UNTESTED + reason)
+
+
+def not_applicable(reason: str) -> NoReturn:
+    """End the test: what it checks is not asked of this server."""
+    pytest.skip(NOT_APPLICABLE + reason)

@@ -1,0 +1,217 @@
+"""The command chatcheck: does a server conform to the chat protocol?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from chatcheck import plugin
+from chatcheck.address import Address
+from chatcheck.clauses import load_spec, read_checks
+from chatcheck.console import Console
+from chatcheck.known_failures import read_known_failures, write_baseline
+from chatcheck.recorder import Recorder
+from chatcheck.report.model import CONFORMANT, NOT_CONFORMANT, Report, ReportError, loads
+from chatcheck.settings import (
+    FEATURES,
+    FILE_NAME,
+    Settings,
+    WrongUse,
+    add_flags,
+    check_target,
+    has_clauses,
+    read_settings,
+)
+from chatcheck.target import Unreachable
+
+CONFORMS, CONFORMS_NOT, WRONG_USE, BROKEN = range(4)
+_PACKAGE = Path(__file__).parent
+_EPILOG = f"""\
+chatcheck baseline --output FILE …        writes the failures of a run as known failures
+chatcheck compare A.json B.json --html F  puts the reports of several servers side by side
+
+Every flag of a run can also stand in {FILE_NAME} of the current folder, without its dashes: profile = "core"
+
+Exit status: 0 conformant, 1 not conformant, 2 wrong use or nothing selected, 3 the server cannot be reached,
+or the suite broke.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"baseline": _baseline, "compare": _compare}
+    try:
+        if words and words[0] in commands:
+            return commands[words[0]](words[1:])
+        return _check(words)
+    except WrongUse as error:
+        print(f"chatcheck: {error}", file=sys.stderr)
+        return WRONG_USE
+    except Unreachable as error:
+        print(f"chatcheck: the server cannot be reached: {error}", file=sys.stderr)
+        return BROKEN
+
+
+def _parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _check(words: list[str]) -> int:
+    parser = _parser("chatcheck", str(__doc__), _EPILOG)
+    parser.add_argument("--version", action="version", version=f"chatcheck {version('chatcheck')}")
+    parser.add_argument("--list", action="store_true", help="list the clauses that would be checked, and end")
+    add_flags(parser)
+    flags = parser.parse_args(words)
+    settings = read_settings(flags, Path.cwd())
+    if flags.list:
+        return _list(settings)
+    report, status = _run(settings, words)
+    for kind, path in settings.reports.items():
+        _write(report, kind, path)
+    if settings.annotations:
+        _write(report, "annotations", Path("/dev/stdout"))
+    return status
+
+
+def _baseline(words: list[str]) -> int:
+    parser = _parser("chatcheck baseline", "Run the checks and write those that fail as known failures.")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
+    add_flags(parser)
+    flags = parser.parse_args(words)
+    settings = read_settings(flags, Path.cwd())
+    if not flags.output.absolute().parent.is_dir():
+        raise WrongUse(f"--output: there is no folder {flags.output.parent}")
+    report, status = _run(settings, words)
+    if status in (WRONG_USE, BROKEN):
+        print(
+            "chatcheck: no baseline is written, for this run says nothing about the server", file=sys.stderr
+        )
+        return status
+    n_failures = write_baseline(flags.output, report.clauses)
+    print(f"{flags.output}: {n_failures} known failures; give each its reason, then use --known-failures")
+    return CONFORMS
+
+
+def _compare(words: list[str]) -> int:
+    parser = _parser("chatcheck compare", "Put the JSON reports of several servers side by side.")
+    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT.json", help="written by --json")
+    parser.add_argument("--html", type=Path, required=True, metavar="FILE", help="the page to write")
+    flags = parser.parse_args(words)
+    reports = []
+    for path in flags.reports:
+        try:
+            reports.append(loads(path.read_bytes()))
+        except (OSError, ReportError) as error:
+            raise WrongUse(f"{path}: {error}") from None
+    import_module("chatcheck.report").compare(reports, flags.html)
+    return CONFORMS
+
+
+def _write(report: Report, kind: str, path: Path) -> None:
+    import_module("chatcheck.report").write(report, kind, path)
+
+
+def _list(settings: Settings) -> int:
+    """Print the clauses that apply, with how many tests each has."""
+    checks = read_checks(_PACKAGE / "tests")
+    clauses = [c for c in load_spec().clauses if settings.why_not(c) is None]
+    clauses = [c for c in clauses if not settings.only or c.id in settings.only]
+    for clause in clauses:
+        n_checks = sum(clause.id in check.clauses for check in checks)
+        print(f"{clause.id:10} {clause.level:10} {n_checks:2} tests  {clause.sentence}")
+    return CONFORMS if clauses else WRONG_USE
+
+
+def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
+    """Make the checks, and say what came of it."""
+    check_target(settings)
+    ids = [clause.id for clause in load_spec().clauses]
+    known = read_known_failures(settings.known_failures, ids) if settings.known_failures else {}
+    console = Console(sys.stdout)
+    recorder = Recorder(settings, known, console)
+    if not recorder.selected:
+        raise WrongUse(_nothing_selected(settings))
+    _check_nodes(settings)
+    pytest.main(_pytest_arguments(settings), plugins=[plugin, recorder])
+    if recorder.wrong_use is not None:
+        raise recorder.wrong_use
+    report = recorder.report(words)
+    console.explain(report)
+    console.summarize(report, _notes(settings))
+    if recorder.broken is not None:
+        print(f"chatcheck: {recorder.broken}", file=sys.stderr)
+        return report, BROKEN
+    if recorder.n_checked == 0:
+        print("chatcheck: nothing was checked; the summary says what each clause would need", file=sys.stderr)
+        return report, WRONG_USE
+    return report, {CONFORMANT: CONFORMS, NOT_CONFORMANT: CONFORMS_NOT}.get(report.verdict, BROKEN)
+
+
+def _nothing_selected(settings: Settings) -> str:
+    """Why no clause is left, for each that was asked for."""
+    asked = [clause for clause in load_spec().clauses if clause.id in settings.only]
+    reasons = "; ".join(f"{clause.id}: {settings.why_not(clause)}" for clause in asked)
+    return f"nothing is selected ({reasons}); see --profile and --feature"
+
+
+def _check_nodes(settings: Settings) -> None:
+    """Raise Unreachable if a node besides the first, which the run looks at, does not accept connections."""
+    for url in settings.url[1:]:
+        try:
+            Address.parse(url).connect().close()
+        except OSError as error:
+            raise Unreachable(f"{url}: {error}") from None
+
+
+def _notes(settings: Settings) -> list[str]:
+    """What a reader of the summary might otherwise take for granted."""
+    notes = [
+        f"the feature {name} is declared, but this suite has no checks for it yet: nothing is known of it"
+        for name in settings.features
+        if not has_clauses(name)
+    ]
+    if len(settings.url) > 1:
+        notes.append(
+            f"all checks were made at {settings.url[0]}; several nodes as one service are not checked yet"
+        )
+    if settings.shows_redis and "redis" not in settings.features and settings.profile != "original":
+        notes.append("section 5, the store in Redis, was not checked: add --feature redis")
+    return notes
+
+
+def _pytest_arguments(settings: Settings) -> list[str]:
+    """pytest is told all it needs; nothing that lies around where the user is may change the run."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    arguments = ["-p", "no:terminal", "-p", "no:cacheprovider", "-c", os.devnull]
+    arguments += ["--rootdir", str(_PACKAGE), "--noconftest", "--strict-markers", "-W", "error"]
+    arguments += ["--pyargs", "chatcheck.tests"]
+    single = {
+        "url": settings.url[0] if settings.url else None,
+        "start": settings.start,
+        "redis": settings.redis,
+    }
+    for name in (
+        "timeout-factor",
+        "message-limit",
+        "nesting-limit",
+        "ping-wait",
+        "refresh-wait",
+        "death-wait",
+    ):
+        single[name] = getattr(settings, name.replace("-", "_"))
+    arguments += [f"--{name}={value}" for name, value in single.items() if value is not None]
+    arguments += [f"--path={path}" for path in settings.path]
+    arguments += [f"--feature={name}" for name in settings.features if name in FEATURES]
+    return [*arguments, *(["--strict-should"] if settings.strict else [])]

@@ -1,0 +1,229 @@
+"""Recorder: listens to pytest while the checks run, and makes the Report of what it has heard."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Protocol
+
+import pytest
+
+from chatcheck.clauses import UNCHECKABLE, Clause, load_spec
+from chatcheck.known_failures import KnownFailure, fingerprint, judge
+from chatcheck.plugin import clauses_of, server_key
+from chatcheck.report import model, recorded, replay
+from chatcheck.report.model import CheckResult, ClauseResult, Report
+from chatcheck.settings import Settings, WrongUse, nearest
+from chatcheck.target import Server
+from chatcheck.transcript import show_text
+from chatcheck.verdict import Mismatch
+
+LEFT_OUT = "left out by --only"
+_MESSAGE_MAX = 400
+
+
+class Progress(Protocol):
+    """Who is told while the checks run."""
+
+    def begins(self, n_checks: int) -> None:
+        """So many checks are going to be made."""
+
+    def checked(self, clauses: Sequence[str], check: CheckResult) -> None:
+        """A check has ended."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A check that was made, for which clauses, and why it came to no verdict, if it did not."""
+
+    check: CheckResult
+    clauses: tuple[str, ...]
+    reason: str | None
+
+
+class Recorder:
+    """A plugin object for one run of pytest."""
+
+    def __init__(self, settings: Settings, known: dict[str, KnownFailure], progress: Progress) -> None:
+        self._settings = settings
+        self._known = known
+        self._progress = progress
+        self._started = time.time()
+        self._began = time.monotonic()
+        self._made: dict[str, Made] = {}
+        self.broken: str | None = None  # why the run says nothing about the server
+        self.cut_short: str | None = None  # why it ended before all checks were made
+        self.wrong_use: WrongUse | None = None
+        spec = load_spec()
+        self.selected = {clause.id for clause in spec.clauses if self._why_left_out(clause) is None}
+
+    @property
+    def n_checked(self) -> int:
+        """How many checks came to a verdict."""
+        return sum(made.check.verdict not in ("untested", "not_applicable") for made in self._made.values())
+
+    # What pytest tells
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        names = {name_of(item.nodeid) for item in items}
+        for name, known in self._known.items():
+            if name not in names:
+                where = f"{self._settings.known_failures}: {known.clause}"
+                self.wrong_use = WrongUse(f"{where} has no check {name}; {nearest(name, names)}")
+                items.clear()
+        items[:] = [item for item in items if self.selected.intersection(clauses_of(item))]
+        self._progress.begins(len(items))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        properties = dict(report.user_properties)
+        name = name_of(report.nodeid)
+        before = self._made.get(name)
+        duration = report.duration + (before.check.duration_s if before else 0.0)
+        if "verdict" not in properties:  # nothing has come of this phase
+            if before is not None:
+                self._made[name] = replace(before, check=replace(before.check, duration_s=duration))
+            return report
+        check = CheckResult(name, str(properties["verdict"]), duration)
+        if report.failed or check.verdict == "warn":
+            check = _explained(check, call, report, item.stash.get(server_key, None))
+        check = judge(check, self._known.get(name))
+        if before is None or _is_worse(check, before.check):
+            clauses = tuple(c for c in clauses_of(item) if c in self.selected)
+            reason = properties.get("reason")
+            self._made[name] = Made(check, clauses, str(reason) if reason is not None else None)
+        return report
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        made = self._made.get(name_of(nodeid))
+        if made is not None:
+            self._progress.checked(made.clauses, made.check)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken = f"the suite cannot read its own checks:\n{report.longreprtext}"
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self.broken = f"the suite broke:\n{excrepr}"
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        is_ours = isinstance(excinfo.value, pytest.exit.Exception)
+        self.broken = str(excinfo.value) if is_ours else "interrupted"
+        self.cut_short = "the run was interrupted" if not is_ours else "the run ended early"
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.shouldstop:
+            self.cut_short = str(session.shouldstop)
+
+    # What becomes of it
+
+    def report(self, arguments: Sequence[str]) -> Report:
+        """The report of the run that has ended."""
+        spec = load_spec()
+        clauses = tuple(self._clause(clause) for clause in spec.clauses)
+        settings = self._settings
+        url = settings.url[0] if settings.url else None
+        words = (settings.start or url or "").split()
+        return Report(
+            suite=model.Suite("chatcheck", version("chatcheck")),
+            spec_version=spec.version,
+            target=model.TargetInfo(
+                words[0].rpartition("/")[2] if settings.start else str(url), url, settings.start
+            ),
+            profile=settings.profile,
+            features=tuple(settings.features),
+            started=datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(
+                timespec="seconds"
+            ),
+            duration_s=round(time.monotonic() - self._began, 3),
+            verdict=self._verdict(clauses),
+            counts=model.count(clauses),
+            clauses=clauses,
+            arguments=tuple(arguments),
+        )
+
+    def _verdict(self, clauses: Sequence[ClauseResult]) -> str:
+        verdicts = {clause.verdict for clause in clauses}
+        if self.broken is not None or self.n_checked == 0:
+            return model.BROKEN
+        if verdicts & {"fail", "inconclusive"}:
+            return model.NOT_CONFORMANT
+        return model.BROKEN if "error" in verdicts else model.CONFORMANT
+
+    def _clause(self, clause: Clause) -> ClauseResult:
+        made = [one for one in self._made.values() if clause.id in one.clauses]
+        why = self._why_left_out(clause)
+        if why is not None:
+            verdict = "untested" if self._settings.why_not(clause) is None else "not_applicable"
+        elif not made:
+            verdict, why = "untested", UNCHECKABLE.get(clause.id, self.cut_short or "no check was made")
+        else:
+            verdict = model.worst(one.check.verdict for one in made)
+            silent = [one for one in made if one.check.verdict in ("untested", verdict)]
+            why = "; ".join(sorted({one.reason for one in silent if one.reason is not None})) or None
+        checks = tuple(one.check for one in made)
+        title = load_spec().sections[clause.section]
+        return ClauseResult(
+            clause.id,
+            clause.section,
+            clause.level,
+            clause.sentence,
+            clause.original,
+            verdict,
+            why,
+            checks,
+            title,
+        )
+
+    def _why_left_out(self, clause: Clause) -> str | None:
+        only = self._settings.only
+        return self._settings.why_not(clause) or (LEFT_OUT if only and clause.id not in only else None)
+
+
+def name_of(nodeid: str) -> str:
+    """A check's name, the same wherever the suite is installed: pytest's node id without folders."""
+    path, colons, test = nodeid.partition("::")
+    return path.rpartition("/")[2] + colons + test
+
+
+def _is_worse(check: CheckResult, other: CheckResult) -> bool:
+    return model.VERDICTS.index(check.verdict) < model.VERDICTS.index(other.verdict)
+
+
+def _explained(
+    check: CheckResult, call: pytest.CallInfo[None], report: pytest.TestReport, server: Server | None
+) -> CheckResult:
+    """The check with all that explains why it failed."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    expected = got = None
+    if isinstance(error, Mismatch):
+        expected, got = error.expected, error.got
+        wrong = f"expected {expected}; got {got}"
+    elif check.verdict == "error":
+        expected, got = "that the check itself works", report.longreprtext
+        wrong = f"the check broke: {type(error).__name__}: {error}"
+    else:
+        wrong = str(error)
+    check = replace(check, expected=expected, got=got, fingerprint=fingerprint(check.verdict, wrong))
+    check = replace(check, message=_one_line(wrong))
+    if server is None:
+        return check
+    entries = server.transcript.entries
+    return replace(
+        check,
+        conversation=recorded.lines(entries),
+        replay=replay.script(entries, f"{check.name}: {check.message}"),
+        server_log=server.log().strip(),
+    )
+
+
+def _one_line(text: str) -> str:
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "(no message)")
+    return show_text(first)[:_MESSAGE_MAX]

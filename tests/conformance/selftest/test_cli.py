@@ -1,0 +1,123 @@
+"""The command as users run it: in a process of its own, somewhere else, against the model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = Path(__file__).parent.parent
+MODEL = f"{sys.executable} -m model --port {{port}}"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SUITE)}
+
+
+def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "chatcheck", *words],
+        cwd=folder,
+        env={**ENVIRONMENT, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_conformant_server_gives_0_and_a_short_summary_last(tmp_path: Path) -> None:
+    run = chatcheck(tmp_path, "--start", MODEL, "--only", "MSG-4", "--only", "REPLY-8")
+
+    assert (run.returncode, run.stderr) == (0, "")
+    lines = run.stdout.splitlines()
+    assert lines[-3] == "untested: (needs --start with {redis}) REPLY-8"
+    assert lines[-2] == "clauses: 1 pass, 77 untested, 13 not applicable"
+    assert "conformant (chat protocol 1.0, profile core;" in lines[-1]
+
+
+def test_one_that_is_not_gives_1_and_the_failure_explains_itself(tmp_path: Path) -> None:
+    run = chatcheck(tmp_path, "--start", f"{MODEL} --fault unsigned-delivered", "--only", "MSG-4")
+
+    assert run.returncode == 1
+    assert "\n== fail: MSG-4, MUST, section 4.3 msg\n  A msg of a connection that is not" in run.stdout
+    assert "\nexpected: the delivery " in run.stdout
+    assert ' B > {"type":"msg",' in run.stdout
+    assert "NOT CONFORMANT" in run.stdout.splitlines()[-1]
+
+
+def test_a_baseline_allows_what_it_lists_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "chatcheck.toml").write_text(
+        f"start = '{MODEL} --fault unsigned-delivered'\nonly = 'MSG-4'\n"
+    )
+    written = chatcheck(tmp_path, "baseline", "--output", "known.toml")
+    unfinished = chatcheck(tmp_path, "--known-failures", "known.toml")
+    known = tmp_path / "known.toml"
+    known.write_text(known.read_text().replace('reason = ""', 'reason = "old clients"'))
+    allowed = chatcheck(tmp_path, "--known-failures", "known.toml")
+    mended = chatcheck(tmp_path, "--known-failures", "known.toml", "--start", MODEL)
+    worse = chatcheck(
+        tmp_path, "--known-failures", "known.toml", "--start", f"{MODEL} --fault unsigned-illegal"
+    )
+
+    assert written.returncode == 0
+    assert (unfinished.returncode, "has no reason yet" in unfinished.stderr) == (2, True)
+    assert (allowed.returncode, "known: MSG-4 old clients" in allowed.stdout) == (0, True)
+    assert (mended.returncode, "it passes, but is listed" in mended.stdout) == (1, True)
+    assert (worse.returncode, "not the known failure" in worse.stdout) == (1, True)
+
+
+def test_a_known_failure_of_a_check_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "known.toml").write_text(
+        '[[failure]]\nclause = "MSG-4"\ncheck = "test_04_msg.py::test_no"\nfingerprint = "1"\nreason = "r"\n'
+    )
+    run = chatcheck(tmp_path, "--start", MODEL, "--known-failures", "known.toml")
+
+    assert run.returncode == 2
+    assert "MSG-4 has no check test_04_msg.py::test_no" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ([], 2, "say which server to check"),
+        (["--url", "ws://127.0.0.1:1", "--only", "STORE-1"], 2, "STORE-1: the feature redis is not declared"),
+        (["--start", MODEL, "--only", "REPLY-8"], 2, "nothing was checked"),
+        (["--feature", "xyz", "--list"], 2, "there is no 'xyz'; there are auth, broadcast"),
+        (["--url", "ws://127.0.0.1:1", "--timeout-factor", "0.01"], 3, "the server cannot be reached"),
+        (["--start", "false {port}"], 3, "the server ended with status 1"),
+        (["--start", "/no/such/server {port}"], 3, "/no/such/server: No such file"),
+        (["baseline", "--output", "b.toml", "--start", "false {port}"], 3, "no baseline is written"),
+    ],
+)
+def test_other_ends_have_their_status_and_say_what_to_do(
+    tmp_path: Path, words: list[str], status: int, says: str
+) -> None:
+    run = chatcheck(tmp_path, *words)
+
+    assert run.returncode == status
+    assert says in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_feature_that_the_suite_does_not_check_is_told_and_not_probed(tmp_path: Path) -> None:
+    run = chatcheck(tmp_path, "--start", MODEL, "--feature", "auth", "--only", "COMPAT-2")
+
+    assert run.returncode == 0
+    assert "note: the feature auth is declared, but this suite has no checks for it yet" in run.stdout
+    assert "untested in part" not in run.stdout
+
+
+def test_what_lies_around_where_the_user_is_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise SystemExit(5)\n")
+    run = chatcheck(tmp_path, "--start", MODEL, "--only", "MSG-1", PYTEST_ADDOPTS="-k nothing")
+
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_list_needs_no_server(tmp_path: Path) -> None:
+    run = chatcheck(tmp_path, "--list", "--profile", "original")
+
+    assert run.returncode == 0
+    assert "COMPAT-1" in run.stdout
+    assert "STORE-" not in run.stdout
