@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from chatcheck import plugin
+from chatcheck import report as reports
 from chatcheck.address import Address
 from chatcheck.clauses import load_spec, read_checks
 from chatcheck.console import Console
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except Unreachable as error:
         print(f"chatcheck: the server cannot be reached: {error}", file=sys.stderr)
+        return BROKEN
+    except Exception:  # a traceback alone would end with 1, which says something about the server
+        traceback.print_exc()
+        print("chatcheck: the suite itself broke; please report it", file=sys.stderr)
         return BROKEN
 
 
@@ -107,18 +112,21 @@ def _compare(words: list[str]) -> int:
     parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT.json", help="written by --json")
     parser.add_argument("--html", type=Path, required=True, metavar="FILE", help="the page to write")
     flags = parser.parse_args(words)
-    reports = []
+    compared = []
     for path in flags.reports:
         try:
-            reports.append(loads(path.read_bytes()))
+            compared.append(loads(path.read_bytes()))
         except (OSError, ReportError) as error:
             raise WrongUse(f"{path}: {error}") from None
-    import_module("chatcheck.report").compare(reports, flags.html)
+    reports.compare(compared, flags.html)
     return CONFORMS
 
 
 def _write(report: Report, kind: str, path: Path) -> None:
-    import_module("chatcheck.report").write(report, kind, path)
+    try:
+        reports.write(report, kind, path)
+    except OSError as error:
+        raise WrongUse(f"--{kind} {path} cannot be written: {error.strerror}") from None
 
 
 def _list(settings: Settings) -> int:
@@ -142,9 +150,11 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
     if not recorder.selected:
         raise WrongUse(_nothing_selected(settings))
     _check_nodes(settings)
-    pytest.main(_pytest_arguments(settings), plugins=[plugin, recorder])
+    status = pytest.main(_pytest_arguments(settings), plugins=[plugin, recorder])
     if recorder.wrong_use is not None:
         raise recorder.wrong_use
+    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR) and recorder.broken is None:
+        recorder.broken = "the suite broke before it could check anything"
     report = recorder.report(words)
     console.explain(report)
     console.summarize(report, _notes(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -129,14 +130,10 @@ class Recorder:
         spec = load_spec()
         clauses = tuple(self._clause(clause) for clause in spec.clauses)
         settings = self._settings
-        url = settings.url[0] if settings.url else None
-        words = (settings.start or url or "").split()
         return Report(
             suite=model.Suite("chatcheck", version("chatcheck")),
             spec_version=spec.version,
-            target=model.TargetInfo(
-                words[0].rpartition("/")[2] if settings.start else str(url), url, settings.start
-            ),
+            target=_target(settings),
             profile=settings.profile,
             features=tuple(settings.features),
             started=datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(
@@ -191,6 +188,12 @@ def name_of(nodeid: str) -> str:
     """A check's name, the same wherever the suite is installed: pytest's node id without folders."""
     path, colons, test = nodeid.partition("::")
     return path.rpartition("/")[2] + colons + test
+
+
+def _target(settings: Settings) -> model.TargetInfo:
+    url = settings.url[0] if settings.url else None
+    program = shlex.split(settings.start)[0].rpartition("/")[2] if settings.start else None
+    return model.TargetInfo(settings.name or program or str(url), url, settings.start)
 
 
 def _is_worse(check: CheckResult, other: CheckResult) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import shlex
 import shutil
 import tomllib
 from collections.abc import Iterable
@@ -47,6 +48,7 @@ OPTIONS: dict[str, list[Option]] = {
             "start", str, "the command that starts it; the suite fills in {port} and {redis}", "'COMMAND'"
         ),
         Option("redis", str, "the Redis that it uses, to look into", "redis://…"),
+        Option("name", str, "what reports call it", "NAME"),
     ],
     "what is checked": [
         Option("profile", str, "original, core (the default) or full: core and all features", "NAME"),
@@ -89,6 +91,7 @@ class Settings:
     url: list[str] = field(default_factory=list)
     start: str | None = None
     redis: str | None = None
+    name: str | None = None
     profile: str = "core"
     feature: list[str] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
@@ -247,6 +250,10 @@ def check_target(settings: Settings) -> None:
         raise WrongUse(
             "--start: the command has to have {port} in it, where the suite fills in a free port to listen on"
         )
+    try:
+        shlex.split(settings.start or "")
+    except ValueError as error:
+        raise WrongUse(f"--start: {error}") from None
     for url in settings.url:
         try:
             Address.parse(url)

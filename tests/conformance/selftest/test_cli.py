@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,13 +27,13 @@ def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.Complet
 
 
 def test_a_conformant_server_gives_0_and_a_short_summary_last(tmp_path: Path) -> None:
-    run = chatcheck(tmp_path, "--start", MODEL, "--only", "MSG-4", "--only", "REPLY-8")
+    run = chatcheck(tmp_path, "--start", MODEL, "--name", "mine", "--only", "MSG-4", "--only", "REPLY-8")
 
     assert (run.returncode, run.stderr) == (0, "")
     lines = run.stdout.splitlines()
     assert lines[-3] == "untested: (needs --start with {redis}) REPLY-8"
     assert lines[-2] == "clauses: 1 pass, 77 untested, 13 not applicable"
-    assert "conformant (chat protocol 1.0, profile core;" in lines[-1]
+    assert lines[-1].startswith("mine: conformant (chat protocol 1.0, profile core; ")
 
 
 def test_one_that_is_not_gives_1_and_the_failure_explains_itself(tmp_path: Path) -> None:
@@ -121,3 +122,42 @@ def test_list_needs_no_server(tmp_path: Path) -> None:
     assert run.returncode == 0
     assert "COMPAT-1" in run.stdout
     assert "STORE-" not in run.stdout
+
+
+def test_reports_are_written_also_of_a_run_that_broke(tmp_path: Path) -> None:
+    run = chatcheck(tmp_path, "--start", "false {port}", "--json", "a.json", "--annotations")
+
+    assert run.returncode == 3
+    assert json.loads((tmp_path / "a.json").read_text())["verdict"] == "broken"
+
+
+def test_a_report_names_the_run_and_explains_the_failure(tmp_path: Path) -> None:
+    fault = f"{MODEL} --fault unsigned-delivered"
+    run = chatcheck(tmp_path, "--start", fault, "--only", "MSG-4", "--json", "a.json", "--annotations")
+    report = json.loads((tmp_path / "a.json").read_text())
+    clause = next(clause for clause in report["clauses"] if clause["id"] == "MSG-4")
+    (check,) = clause["checks"]
+
+    assert run.returncode == 1
+    assert "::error" in run.stdout
+    assert (report["verdict"], report["profile"], report["target"]["start"]) == (
+        "not conformant",
+        "core",
+        fault,
+    )
+    assert len(report["clauses"]) == 91
+    assert (clause["verdict"], check["verdict"]) == ("fail", "fail")
+    assert check["got"] in check["message"]
+    assert [line["text"] for line in check["conversation"]][-1] == '{"status":1,"msg":"sended"}'
+    assert "import socket" in check["replay"]
+
+
+def test_compare_reads_reports_and_refuses_what_is_none(tmp_path: Path) -> None:
+    chatcheck(tmp_path, "--start", MODEL, "--only", "MSG-4", "--json", "a.json")
+    (tmp_path / "b.json").write_text("{}")
+    compared = chatcheck(tmp_path, "compare", "a.json", "a.json", "--html", "matrix.html")
+    refused = chatcheck(tmp_path, "compare", "a.json", "b.json", "--html", "matrix.html")
+
+    assert (compared.returncode, compared.stderr) == (0, "")
+    assert "MSG-4" in (tmp_path / "matrix.html").read_text()
+    assert (refused.returncode, refused.stderr.startswith("chatcheck: b.json: ")) == (2, True)

@@ -79,6 +79,7 @@ def test_what_is_wrong_in_the_file_is_told(tmp_path: Path, text: str, says: str)
         (Settings(), "say which server to check"),
         (Settings(url=["ws://x"], start="x {port}"), "exclude each other"),
         (Settings(start="x"), "{port}"),
+        (Settings(start="x {port} '"), "No closing quotation"),
         (Settings(url=["http://x"]), "expected ws://"),
         (Settings(url=["ws://x"], redis="localhost"), "expected redis://"),
         (Settings(url=["ws://x"], feature=["redis"]), "add --redis"),
