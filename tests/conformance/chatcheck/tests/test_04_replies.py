@@ -107,11 +107,12 @@ def test_status_is_the_number_one_or_zero(server: Server, row: str) -> None:
     0 if nothing was done."
     """
     reply, expected = ask(server, row)
-    assert same_json(reply["status"], expected["status"]), f"status is {reply['status']!r}"
+    assert same_json(reply.get("status"), expected["status"]), f"the reply is {dump(reply)}"
     if "disconnect" in expected:
-        assert same_json(reply["disconnect"], 1), f"disconnect is {reply['disconnect']!r}"
+        assert same_json(reply.get("disconnect"), 1), f"the reply is {dump(reply)}"
     else:
         assert "disconnect" not in reply
+    server.signed().fence()
 
 
 @pytest.mark.spec("REPLY-2")
@@ -144,8 +145,8 @@ def test_status_one_was_done_and_status_zero_did_nothing(server: Server) -> None
 def test_msg_is_the_text_of_the_table(server: Server, row: str) -> None:
     """REPLY-3: "`msg` MUST be the text that the table gives, compared after Unicode normalisation NFKC." """
     reply, expected = ask(server, row)
-    assert nfkc(reply["msg"]) == nfkc(expected["msg"])
-    assert same_json(reply["status"], expected["status"])
+    assert nfkc(str(reply.get("msg"))) == nfkc(expected["msg"])
+    assert same_json(reply.get("status"), expected["status"])
 
 
 @pytest.mark.spec("REPLY-4")
@@ -153,7 +154,7 @@ def test_msg_is_the_text_of_the_table(server: Server, row: str) -> None:
 def test_a_refusal_carries_its_code(server: Server, row: str) -> None:
     """REPLY-4: "A reply with status 0 SHOULD carry the `code` that the table gives." """
     reply, expected = ask(server, row)
-    assert same_json(reply["status"], 0)
+    assert same_json(reply.get("status"), 0)
     assert reply.get("code") == expected["code"]
 
 

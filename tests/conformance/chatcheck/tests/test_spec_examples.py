@@ -137,3 +137,4 @@ def test_the_example_happens_as_written(server: Server, example: Example) -> Non
     for step in parse(with_fresh_names(example.text)):
         play.do(step)
     play.end()
+    server.signed().fence()
