@@ -199,15 +199,23 @@ def _talk(check: CheckResult, is_open: str) -> str:
     if not check.conversation:
         return ""
     names = list(dict.fromkeys(line.connection for line in check.conversation if line.connection != "-"))
-    last = max((i for i, line in enumerate(check.conversation) if line.direction == "<"), default=-1)
-    events = "".join(_event(line, names, i == last) for i, line in enumerate(check.conversation))
+    wrong = _wrong(check)
+    events = "".join(_event(line, names, i == wrong) for i, line in enumerate(check.conversation))
     return f"""<details{is_open}>
 <summary>The conversation <small>({len(check.conversation)} events)</small></summary>
 <div class="sides" aria-hidden="true"><span>the suite →</span><span>← the server</span></div>
-<ol class="talk">{events}</ol></details>"""
+<ol class="talk" tabindex="0" aria-label="Conversation">{events}</ol></details>"""
 
 
-def _event(line: Line, names: list[str], is_last: bool) -> str:
+def _wrong(check: CheckResult) -> int | None:
+    """Which event is the one that was not as expected, if it can be told."""
+    same = [
+        i for i, line in enumerate(check.conversation) if line.direction == "<" and line.text == check.got
+    ]
+    return same[-1] if same else None
+
+
+def _event(line: Line, names: list[str], is_wrong: bool) -> str:
     if line.direction == "-" and line.connection == "-":
         return f'<li class="note">{line.t_s:.3f} s · {text(line.text)}</li>'
     who = f"w{names.index(line.connection) % 6}"
@@ -217,8 +225,9 @@ def _event(line: Line, names: list[str], is_last: bool) -> str:
         return f'<li class="note {who}">{line.t_s:.3f} s · {chip} {text(line.text)}</li>'
     side, spoken = ("got", "the server on") if line.direction == "<" else ("sent", "the suite on")
     kind = "" if line.kind == "text" else f"<span>{text(line.kind)}</span>"
+    kind += "<strong>not as expected</strong>" if is_wrong else ""
     return (
-        f'<li class="{side} {who}{" last" if is_last else ""}"><div class="meta">'
+        f'<li class="{side} {who}{" wrong" if is_wrong else ""}"><div class="meta">'
         f'<span class="hidden-text">{spoken}</span>{chip}'
         f"<span>{line.t_s:.3f} s</span>{kind}</div>"
         f'<div class="said">{text(line.text, 1000)}</div></li>'
