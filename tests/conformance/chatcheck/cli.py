@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -96,13 +97,16 @@ def _baseline(words: list[str]) -> int:
     settings = read_settings(flags, Path.cwd())
     if not flags.output.absolute().parent.is_dir():
         raise WrongUse(f"--output: there is no folder {flags.output.parent}")
-    report, status = _run(settings, words)
+    before = {}
+    if settings.known_failures is not None and settings.known_failures.exists():
+        before = read_known_failures(settings.known_failures, _clause_ids(), need_reasons=False)
+    report, status = _run(replace(settings, known_failures=None), words)
     if status in (WRONG_USE, BROKEN):
         print(
             "chatcheck: no baseline is written, for this run says nothing about the server", file=sys.stderr
         )
         return status
-    n_failures = write_baseline(flags.output, report.clauses)
+    n_failures = write_baseline(flags.output, report.clauses, before)
     print(f"{flags.output}: {n_failures} known failures; give each its reason, then use --known-failures")
     return CONFORMS
 
@@ -143,8 +147,7 @@ def _list(settings: Settings) -> int:
 def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
     """Make the checks, and say what came of it."""
     check_target(settings)
-    ids = [clause.id for clause in load_spec().clauses]
-    known = read_known_failures(settings.known_failures, ids) if settings.known_failures else {}
+    known = read_known_failures(settings.known_failures, _clause_ids()) if settings.known_failures else {}
     console = Console(sys.stdout)
     recorder = Recorder(settings, known, console)
     if not recorder.selected:
@@ -165,6 +168,10 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
         print("chatcheck: nothing was checked; the summary says what each clause would need", file=sys.stderr)
         return report, WRONG_USE
     return report, {CONFORMANT: CONFORMS, NOT_CONFORMANT: CONFORMS_NOT}.get(report.verdict, BROKEN)
+
+
+def _clause_ids() -> list[str]:
+    return [clause.id for clause in load_spec().clauses]
 
 
 def _nothing_selected(settings: Settings) -> str:

@@ -17,7 +17,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from chatcheck.report.model import RED, CheckResult, ClauseResult
@@ -46,7 +46,9 @@ def fingerprint(verdict: str, wrong: str) -> str:
     ]
 
 
-def read_known_failures(path: Path, clauses: Iterable[str]) -> dict[str, KnownFailure]:
+def read_known_failures(
+    path: Path, clauses: Iterable[str], need_reasons: bool = True
+) -> dict[str, KnownFailure]:
     """The failures by the names of their checks. Raises WrongUse if the file is not as it has to be."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -65,6 +67,11 @@ def read_known_failures(path: Path, clauses: Iterable[str]) -> dict[str, KnownFa
             raise WrongUse(
                 f"{path}: there is no clause {failure.clause!r}; {nearest(failure.clause, clauses)}"
             )
+        if need_reasons and not failure.reason.strip():
+            raise WrongUse(
+                f"{path}: {failure.clause}, {failure.check} has no reason yet: "
+                "write why this failure is accepted, for whoever finds it there"
+            )
         known[failure.check] = failure
     return known
 
@@ -75,13 +82,7 @@ def _read_entry(entry: object, where: str) -> KnownFailure:
         raise WrongUse(f"{where}: expected the strings {', '.join(names)}")
     if extra := sorted(entry.keys() - set(names)):
         raise WrongUse(f"{where}: unknown key {extra[0]!r}; {nearest(extra[0], names)}")
-    failure = KnownFailure(**entry)
-    if not failure.reason.strip():
-        raise WrongUse(
-            f"{where} ({failure.clause}, {failure.check}) has no reason yet: "
-            "write why this failure is accepted, for whoever finds it there"
-        )
-    return failure
+    return KnownFailure(**entry)
 
 
 def judge(check: CheckResult, known: KnownFailure | None) -> CheckResult:
@@ -96,26 +97,28 @@ def judge(check: CheckResult, known: KnownFailure | None) -> CheckResult:
     return replace(check, message=f"not the known failure, but another one: {check.message}")
 
 
-def write_baseline(path: Path, clauses: Iterable[ClauseResult]) -> int:
-    """Write the red checks of a run as known failures, with reasons to be filled in; how many there are."""
-    failures = {
-        check.name: f"[[failure]]\n# {_comment(check.message)}\n"
-        + "".join(
-            f"{name} = {_quote(value)}\n"
-            for name, value in (
-                ("clause", clause.id),
-                ("check", check.name),
-                ("fingerprint", check.fingerprint or ""),
-                ("reason", check.known or ""),
-            )
-        )
-        for clause in clauses
-        for check in clause.checks
-        if check.verdict in (*RED, "known")
-    }
+def write_baseline(path: Path, clauses: Iterable[ClauseResult], before: dict[str, KnownFailure]) -> int:
+    """Write the red checks of a run as known failures; how many there are.
+
+    A failure that was known before keeps its reason, others have one to be filled in.
+    """
+    texts: dict[str, str] = {}
+    for clause in clauses:
+        for check in clause.checks:
+            if check.verdict in RED and check.name not in texts:
+                failure = KnownFailure(clause.id, check.name, check.fingerprint or "", "")
+                if (old := before.get(check.name)) and old.fingerprint == failure.fingerprint:
+                    failure = replace(failure, reason=old.reason)
+                texts[check.name] = _entry_text(failure, check.message)
     head = "# Known failures of this server; each needs its reason. Written by 'chatcheck baseline'.\n"
-    path.write_text("\n".join([head, *failures.values()]), encoding="utf-8")
-    return len(failures)
+    path.write_text("\n".join([head, *texts.values()]), encoding="utf-8")
+    return len(texts)
+
+
+def _entry_text(failure: KnownFailure, message: str) -> str:
+    lines = ["[[failure]]", f"# {_comment(message)}"]
+    lines += [f"{name} = {_quote(value)}" for name, value in asdict(failure).items()]
+    return "\n".join(lines) + "\n"
 
 
 def _quote(text: str) -> str:

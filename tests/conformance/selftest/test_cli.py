@@ -48,21 +48,21 @@ def test_one_that_is_not_gives_1_and_the_failure_explains_itself(tmp_path: Path)
 
 def test_a_baseline_allows_what_it_lists_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "chatcheck.toml").write_text(
-        f"start = '{MODEL} --fault unsigned-delivered'\nonly = 'MSG-4'\n"
+        f"start = '{MODEL} --fault unsigned-delivered'\nonly = 'MSG-4'\nknown-failures = 'known.toml'\n"
     )
     written = chatcheck(tmp_path, "baseline", "--output", "known.toml")
-    unfinished = chatcheck(tmp_path, "--known-failures", "known.toml")
+    unfinished = chatcheck(tmp_path)
     known = tmp_path / "known.toml"
     known.write_text(known.read_text().replace('reason = ""', 'reason = "old clients"'))
-    allowed = chatcheck(tmp_path, "--known-failures", "known.toml")
-    mended = chatcheck(tmp_path, "--known-failures", "known.toml", "--start", MODEL)
-    worse = chatcheck(
-        tmp_path, "--known-failures", "known.toml", "--start", f"{MODEL} --fault unsigned-illegal"
-    )
+    allowed = chatcheck(tmp_path)
+    again = chatcheck(tmp_path, "baseline", "--output", "known.toml")
+    mended = chatcheck(tmp_path, "--start", MODEL)
+    worse = chatcheck(tmp_path, "--start", f"{MODEL} --fault unsigned-illegal")
 
     assert written.returncode == 0
     assert (unfinished.returncode, "has no reason yet" in unfinished.stderr) == (2, True)
     assert (allowed.returncode, "known: MSG-4 old clients" in allowed.stdout) == (0, True)
+    assert (again.returncode, "old clients" in known.read_text()) == (0, True)
     assert (mended.returncode, "it passes, but is listed" in mended.stdout) == (1, True)
     assert (worse.returncode, "not the known failure" in worse.stdout) == (1, True)
 

@@ -49,13 +49,28 @@ def test_what_a_baseline_writes_can_be_read_once_reasons_are_in(tmp_path: Path) 
     clause = ClauseResult("MSG-1", "4", "MUST", "It MUST.", False, "fail", None, (FAILED, odd))
     passed = replace(clause, id="MSG-2", checks=(replace(FAILED, name="u", verdict="pass"),))
 
-    assert write_baseline(path, [clause, passed]) == 2
-    with pytest.raises(WrongUse, match=r"failure 1 \(MSG-1, t.py::test\) has no reason yet"):
+    assert write_baseline(path, [clause, passed], {}) == 2
+    with pytest.raises(WrongUse, match=r"MSG-1, t\.py::test has no reason yet"):
         read_known_failures(path, ["MSG-1"])
     path.write_text(path.read_text().replace('reason = ""', 'reason = "why"'))
     assert read_known_failures(path, ["MSG-1"]) == {
         "t.py::test": KNOWN,
         odd.name: KnownFailure("MSG-1", odd.name, "1", "why"),
+    }
+
+
+def test_a_new_baseline_keeps_the_reason_of_the_same_failure_only(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    other = replace(FAILED, name="t.py::other")
+    clause = ClauseResult("MSG-1", "4", "MUST", "It MUST.", False, "fail", None, (FAILED, other))
+    before = {"t.py::test": KNOWN, "t.py::other": replace(KNOWN, check="t.py::other", fingerprint="def")}
+
+    write_baseline(path, [clause], before)
+    known = read_known_failures(path, ["MSG-1"], need_reasons=False)
+
+    assert {name: failure.reason for name, failure in known.items()} == {
+        "t.py::test": "why",
+        "t.py::other": "",
     }
 
 
