@@ -1,0 +1,107 @@
+"""Does the suite find what is wrong with the reference server? Proved with patches that make it wrong.
+
+    python -m model.prove_chatd [NAME]...
+
+Each file of chatd_faults/ is a fault as a tired colleague would make it; its first line names the clause that
+it breaks and says how. A copy of the source passes the checks of all these clauses. Then each patch alone is
+applied to the copy, which is built, and a check of its clause has to fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .run import HERE, Run, files_of, run_checks, short_name
+
+ROOT = HERE.parent.parent
+PATCHES = HERE / "chatd_faults"
+SOURCE = ("CMakeLists.txt", "cmake", "include", "src")
+
+# Short times, documented to the suite, so that what takes a while in production is soon seen.
+SERVE = "chatd --listen 127.0.0.1:{port} --redis {redis} --redis-refresh-ms 2000"
+DOCUMENTED = ["--refresh-wait=4"]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A fault of chatd."""
+
+    path: Path
+    clause: str
+    what: str
+
+
+def main() -> int:
+    patches = [_read(path) for path in sorted(PATCHES.glob("*.patch"))]
+    if unknown := set(sys.argv[1:]) - {patch.path.stem for patch in patches}:
+        print(f"no patch is called {' '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    patches = [patch for patch in patches if patch.path.stem in (sys.argv[1:] or patch.path.stem)]
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="chatd-faults-") as folder:
+        copy = Copy(Path(folder))
+        right = copy.failures(*sorted({patch.clause for patch in patches}))
+        print("\n".join([f"wrong without a fault: {line}" for line in right]) or "chatd passes all of it")
+        n_caught = sum(_prove(copy, patch) for patch in patches)
+    print(f"\n{n_caught} of {len(patches)} faults of chatd caught, {time.monotonic() - begin:.0f} s")
+    return 0 if n_caught == len(patches) > 0 and not right else 1
+
+
+def _read(path: Path) -> Patch:
+    clause, _, what = path.read_text().partition("\n")[0].partition(": ")
+    return Patch(path, clause, what)
+
+
+def _prove(copy: "Copy", patch: Patch) -> bool:
+    copy.apply(patch)
+    failed = copy.failures(patch.clause)
+    copy.apply(patch, "--reverse")
+    caught_by = failed[0] if failed else f"NOT CAUGHT: {patch.what}"
+    print(f"{patch.clause:10} {patch.path.stem:30} {caught_by}", flush=True)
+    return bool(failed)
+
+
+class Copy:
+    """A copy of chatd's source, and its build."""
+
+    def __init__(self, folder: Path) -> None:
+        self._source, self._build = folder / "source", folder / "build"
+        self._source.mkdir()
+        for name in SOURCE:
+            original = ROOT / name
+            (shutil.copytree if original.is_dir() else shutil.copy)(original, self._source / name)
+        options = ["-DCMAKE_BUILD_TYPE=Release", "-DCHAT_TESTS=OFF"]
+        _run("cmake", "-S", str(self._source), "-B", str(self._build), *options)
+
+    def apply(self, patch: Patch, *how: str) -> None:
+        """Apply a patch; one that no longer fits is an error."""
+        _run("git", "apply", *how, str(patch.path), folder=self._source)
+
+    def failures(self, *clauses: str) -> list[str]:
+        """Build it; the checks of these clauses that fail, up to the first of each."""
+        _run("cmake", "--build", str(self._build), "--parallel", str(os.cpu_count()), "--target", "chatd")
+        failed = []
+        for clause in clauses:
+            checks = ["-x", *DOCUMENTED, f"--model-only={clause}", *files_of(clause)]
+            verdicts, note = run_checks(Run(f"{self._build}/{SERVE}", checks))
+            failed += [short_name(check) for check, v in verdicts.items() if v in ("fail", "inconclusive")]
+            if note or "error" in verdicts.values():
+                raise SystemExit(f"{clause}: the checks broke: {note or verdicts}")
+        return failed
+
+
+def _run(*command: str, folder: Path | None = None) -> None:
+    # git looks for no repository around the copy, whose paths would then be meant.
+    environment = {**os.environ, "GIT_DIR": "/nonexistent"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
