@@ -106,7 +106,8 @@ def test_a_large_frame_is_packed_and_comes_out_whole(broken: Server, tmp_path: P
 
     assert script is not None
     assert len(script) < 20_000
-    assert any(f"({(1 << 20) + len('> binary ')} characters)" in line for line in run(script, broken, tmp_path))
+    size = f"({(1 << 20) + len('> binary ')} characters)"
+    assert any(size in line for line in run(script, broken, tmp_path))
 
 
 def test_hostile_events_make_a_script_that_parses(tmp_path: Path) -> None:

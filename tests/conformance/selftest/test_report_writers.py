@@ -63,8 +63,11 @@ def test_the_schema_knows_every_member_and_every_verdict() -> None:
     kinds = {"clause": model.ClauseResult, "check": model.CheckResult, "line": model.Line}
 
     assert set(schema["properties"]) == {field.name for field in dataclasses.fields(Report)}
+    assert set(schema["required"]) == set(schema["properties"])
     for name, kind in kinds.items():
-        assert set(schema["$defs"][name]["properties"]) == {field.name for field in dataclasses.fields(kind)}
+        members = {field.name for field in dataclasses.fields(kind)}
+        assert set(schema["$defs"][name]["properties"]) == members
+        assert set(schema["$defs"][name]["required"]) == members - {"section_title"}
     assert tuple(schema["$defs"]["verdict"]["enum"]) == model.VERDICTS
 
 
@@ -225,6 +228,14 @@ def test_each_annotation_is_one_command(said: str) -> None:
         properties, _, message = line.split(" ", 1)[1].partition("::")
         assert unescape(properties).startswith(f"title={title} (")
         assert "expected a reply" in unescape(message)
+
+
+def test_what_means_something_in_a_command_is_escaped() -> None:
+    line = annotate(report("100%0A\r\n::error::, done")).splitlines()[0]
+
+    assert line.startswith(
+        "::error title=WS-2 (MUST)%3A fail::expected a reply, got 100%250A\\r\\n::error::, done%0A"
+    )
 
 
 def test_an_annotation_stands_at_the_line_of_the_known_failures_file(tmp_path: Path) -> None:

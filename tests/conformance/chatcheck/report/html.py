@@ -99,7 +99,7 @@ def _map(report: Report) -> str:
         one_family = all(clause.id.rpartition("-")[0] == family for clause in clauses)
         cells = "".join(_cell(clause, one_family) for clause in clauses)
         label = f"{_heading(section, clauses)} · {text(family)}" if one_family else _heading(section, clauses)
-        groups.append(f'<div><h3>{label}</h3><ul class="cells">{cells}</ul></div>')
+        groups.append(f'<div><p>{label}</p><ul class="cells">{cells}</ul></div>')
     return (
         f'<nav class="map" aria-label="All clauses in the order of the specification">{"".join(groups)}</nav>'
     )

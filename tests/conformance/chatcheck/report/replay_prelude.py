@@ -83,6 +83,7 @@ class Connection:
     def __init__(self, name: str, answers_pings: bool, answers_close: bool) -> None:
         self.name, self.answers_pings, self.answers_close = name, answers_pings, answers_close
         self.received = b""
+        self.answers: list[tuple[int, bytes]] = []  # frames that are due once the question is shown
         self.upgraded = self.ended = False
         self.socket = socket.create_connection((url.hostname, port), WAIT_S)
         if url.scheme == "wss":
@@ -161,15 +162,20 @@ class Connection:
                 break
             if not came.startswith("ping ") or recorded.startswith("ping "):
                 break
-            show(self.name, f"< {came}")
-        show(self.name, f"< {came}")
+            self.came(came)
+        self.came(came)
         if printable(came) != recorded and not came.startswith(f"HTTP/1.1 {recorded[5:]} "):
             show("", f"  recorded: {recorded}")
 
     def listen(self) -> None:
         """Print what still comes."""
         while not self.ended and (came := self.next(LISTEN_S)) is not None:
-            show(self.name, f"< {came}")
+            self.came(came)
+
+    def came(self, what: str) -> None:
+        show(self.name, f"< {what}")
+        while self.answers:
+            self.frame(*self.answers.pop(0))
 
     def next(self, wait: float) -> str | None:
         """The next response, frame or end of TCP; None if there is none in time."""
@@ -215,10 +221,10 @@ class Connection:
         payload, self.received = data[head + mask : head + mask + size], data[head + mask + size :]
         opcode = data[0] & 0x0F
         if opcode == 9 and self.answers_pings:
-            self.frame(10, payload)
+            self.answers.append((10, payload))
         if opcode == 8 and self.answers_close:
             self.answers_close = False
-            self.frame(8, payload[:2])
+            self.answers.append((8, payload[:2]))
         odd = "" if data[0] & 0x80 else " … (fragment)"
         odd += f" rsv {data[0] >> 4 & 7:03b}" if data[0] & 0x70 else ""
         return describe(opcode, payload) + odd + (" with a mask" if mask else "")
