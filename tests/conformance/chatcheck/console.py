@@ -62,7 +62,7 @@ class Console:
             failed = [check for check in clause.checks if check.verdict in RED]
             self._explain(clause, failed[0])
             if len(failed) > 1:
-                self.say(f"  ({len(failed) - 1} more checks of {clause.id} failed)")
+                self.say(f"(other checks of {clause.id} that failed: {len(failed) - 1})")
         if len(red) > _EXPLAINED_MAX:
             self.say(f"\n{len(red) - _EXPLAINED_MAX} more clauses failed; --html FILE explains all of them")
 

@@ -22,6 +22,8 @@ from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, untested
 TEST_SECONDS = 10.0
 EXIT_NOTHING_CHECKED = 2
 EXIT_UNREACHABLE = 3
+# What a server does to a check by refusing or breaking a connection: a failure of its own, not of the check.
+BROKEN_CONNECTION = (ConnectionError, TimeoutError)
 SKIPPED = {"untested": UNTESTED, "not_applicable": NOT_APPLICABLE}
 
 _target_key = pytest.StashKey[Target]()
@@ -279,7 +281,7 @@ def _verdict(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, Inconclusive):
         return "inconclusive"
-    if not isinstance(error, AssertionError):
+    if not isinstance(error, (AssertionError, *BROKEN_CONNECTION)):
         return "error"
     if _level(item) == "SHOULD" and not item.config.getoption("strict_should"):
         return "warn"

@@ -14,7 +14,7 @@ import pytest
 
 from chatcheck.clauses import UNCHECKABLE, Clause, load_spec
 from chatcheck.known_failures import KnownFailure, fingerprint, judge
-from chatcheck.plugin import clauses_of, server_key
+from chatcheck.plugin import BROKEN_CONNECTION, clauses_of, server_key
 from chatcheck.report import model, recorded, replay
 from chatcheck.report.model import CheckResult, ClauseResult, Report
 from chatcheck.settings import Settings, WrongUse, nearest
@@ -115,9 +115,11 @@ class Recorder:
         self.broken = f"the suite broke:\n{excrepr}"
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if isinstance(excinfo.value, pytest.Session.Interrupted):  # session.shouldstop
+            return
         is_ours = isinstance(excinfo.value, pytest.exit.Exception)
         self.broken = str(excinfo.value) if is_ours else "interrupted"
-        self.cut_short = "the run was interrupted" if not is_ours else "the run ended early"
+        self.cut_short = "the run ended early"
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if session.shouldstop:
@@ -212,6 +214,9 @@ def _explained(
     elif check.verdict == "error":
         expected, got = "that the check itself works", report.longreprtext
         wrong = f"the check broke: {type(error).__name__}: {error}"
+    elif isinstance(error, BROKEN_CONNECTION):
+        expected, got = "a connection that is accepted and stays", str(error)
+        wrong = f"expected {expected}; got {got}"
     else:
         wrong = str(error)
     check = replace(check, expected=expected, got=got, fingerprint=fingerprint(check.verdict, wrong))

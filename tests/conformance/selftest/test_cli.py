@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ import pytest
 SUITE = Path(__file__).parent.parent
 MODEL = f"{sys.executable} -m model --port {{port}}"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SUITE)}
+
+pytestmark = pytest.mark.limit(120)  # processes that start Python and a server, several in a test
 
 
 def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -161,3 +165,36 @@ def test_compare_reads_reports_and_refuses_what_is_none(tmp_path: Path) -> None:
     assert (compared.returncode, compared.stderr) == (0, "")
     assert "MSG-4" in (tmp_path / "matrix.html").read_text()
     assert (refused.returncode, refused.stderr.startswith("chatcheck: b.json: ")) == (2, True)
+
+
+def test_a_server_that_dies_on_the_way_is_not_conformant_and_not_waited_for_again(tmp_path: Path) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+
+    def serve() -> None:
+        with listener:
+            listener.accept()[0].close()  # the suite looks if it is there
+            listener.accept()[0].close()  # the first check
+        # and it is gone
+
+    server = threading.Thread(target=serve)
+    server.start()
+    run = chatcheck(
+        tmp_path,
+        "--url",
+        url,
+        "--timeout-factor",
+        "0.05",
+        "--only",
+        "WS-1",
+        "--only",
+        "MSG-9",
+        "--json",
+        "a.json",
+    )
+    server.join()
+    report = json.loads((tmp_path / "a.json").read_text())
+
+    assert (run.returncode, run.stderr) == (1, "")
+    assert report["counts"]["fail"] == 1
+    assert "untested: (the server cannot be reached any more) MSG-9" in run.stdout

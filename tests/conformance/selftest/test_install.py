@@ -14,6 +14,8 @@ import pytest
 
 SUITE = Path(__file__).parent.parent
 
+pytestmark = pytest.mark.limit(120)  # processes that start Python and a server, several in a test
+
 
 def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}

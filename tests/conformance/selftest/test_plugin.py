@@ -106,6 +106,23 @@ def test_a_should_that_fails_warns_unless_strict(pytester: pytest.Pytester, url:
     assert strict.ret == 1
 
 
+def test_a_connection_that_the_server_refuses_is_its_failure(pytester: pytest.Pytester, url: str) -> None:
+    pytester.makepyfile(
+        test_refused='''
+        import pytest
+
+        @pytest.mark.spec("WS-1")
+        def test_refused(server):
+            """WS-1: "It MUST accept." """
+            raise ConnectionRefusedError("refused")
+        '''
+    )
+    result = pytester.runpytest_inprocess("-p", "chatcheck.plugin", "--url", url)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["fail: WS-1"])
+
+
 def test_a_run_that_checked_nothing_is_no_success(pytester: pytest.Pytester, url: str) -> None:
     result = run(pytester, "--url", url, "-k", "test_untested")
 
