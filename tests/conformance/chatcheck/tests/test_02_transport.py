@@ -825,9 +825,7 @@ def test_a_device_that_does_not_read_delays_and_loses_nothing_of_others(server: 
     filler = "x" * FLOOD_SIZE
 
     for i in range(FLOOD_MESSAGES):
-        slow.send_frame(
-            PONG
-        )  # it is alive, so there is no reason yet to drop it for pings that it has not read
+        slow.send_frame(PONG)  # so that it is not dropped for pings that it has not read
         with not_delayed(server):
             flooder.msg(uid, [i, filler])
             healthy.expect_delivery([i, filler], flooder.uid)
