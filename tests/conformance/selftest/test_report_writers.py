@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 
 from chatcheck import report as reports
@@ -47,7 +48,6 @@ def test_every_kind_can_be_written(kind: str, said: str, tmp_path: Path) -> None
 
 @SAID
 def test_json_is_as_its_schema_says(said: str) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((Path(reports.__file__).parent / "report.schema.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
