@@ -133,6 +133,7 @@ class RawClient(Conversation):
         self.answers_pings = True
         self._transcript = transcript
         self._received = bytearray()
+        self._begun: Frame | None = None  # the fragments of a message so far
         self._socket = address.connect(receive_buffer)
         self.local_port: int = self._socket.getsockname()[1]
         self._log(f" connects (raw) from port {self.local_port}", Act("tcp", port=self.local_port))
@@ -254,20 +255,31 @@ class RawClient(Conversation):
         self._log(f"< {frame}", _act(frame))
         return frame
 
+    def recv_whole(self, wanted: str = "a message", until: float | None = None) -> Frame | None:
+        """The next message, its fragments put together, or the next control frame, which may stand between
+        them; None at the end of TCP."""
+        __tracebackhide__ = True
+        while True:
+            frame = self.recv_frame(wanted, until)
+            if frame is None or frame.opcode >= CLOSE:
+                return frame
+            begun = self._begun
+            if (frame.opcode == CONT) != (begun is not None):
+                raise Mismatch("fragments in their order", f"{frame} on {self.name}")
+            if begun is not None:
+                frame = Frame(begun.opcode, begun.payload + frame.payload, frame.fin)
+            self._begun = None if frame.fin else frame
+            if frame.fin:
+                return frame
+
     def recv_text(self) -> str:
         __tracebackhide__ = True
-        frame = self._next_but_pings("a message")
+        frame = self._next_but_pings("a message", whole=True)
         if frame is None or frame.opcode == CLOSE:
             raise Mismatch("a message", f"{frame or 'the end of TCP'} on {self.name}")
-        payload, opcode = frame.payload, frame.opcode
-        while not frame.fin:
-            more = self._next_but_pings("the rest of a message")
-            if more is None or more.opcode != CONT:
-                raise Mismatch("the rest of a message", f"{more or 'the end of TCP'} on {self.name}")
-            frame = more
-            payload += frame.payload
-        if opcode != TEXT:
+        if frame.opcode != TEXT:
             raise Mismatch("a text message", f"{frame} on {self.name}")
+        payload = frame.payload
         try:
             return payload.decode()
         except UnicodeDecodeError:
@@ -303,11 +315,11 @@ class RawClient(Conversation):
         if frame is not None:
             raise Mismatch(f"the end of TCP on {self.name}", str(frame))
 
-    def _next_but_pings(self, wanted: str) -> Frame | None:
+    def _next_but_pings(self, wanted: str, *, whole: bool = False) -> Frame | None:
         __tracebackhide__ = True
-        until = deadline()
+        until, recv = deadline(), self.recv_whole if whole else self.recv_frame
         while True:
-            frame = self.recv_frame(wanted, until)
+            frame = recv(wanted, until)
             if frame is None or frame.opcode != PING:
                 return frame
             if self.answers_pings:

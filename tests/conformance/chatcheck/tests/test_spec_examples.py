@@ -11,7 +11,7 @@ import pytest
 
 from chatcheck.clauses import load_spec
 from chatcheck.client import Client
-from chatcheck.conversation import dump, same_json
+from chatcheck.conversation import dump, nfkc, same_json
 from chatcheck.example import (
     Close,
     Closed,
@@ -82,6 +82,8 @@ class Play:
         for member, value in expected.items():
             if value == "<token>":
                 assert re.fullmatch("[0-9a-f]{32}", str(got.get(member))), f"no token: {dump(got)}"
+            elif member == "msg":
+                assert nfkc(str(got.get(member))) == nfkc(value), f"{dump(got)} has another msg than {value}"
             elif member != "code" or member in got:  # REPLY-4 is a SHOULD, and has a check of its own
                 assert member in got, f"{dump(got)} has no {member}"
                 assert same_json(got[member], value), f"{dump(got)} has another {member} than {dump(value)}"
