@@ -105,9 +105,15 @@ def test_other_ends_have_their_status_and_say_what_to_do(
 
 
 def test_a_feature_that_the_suite_does_not_check_is_told_and_not_probed(tmp_path: Path) -> None:
-    run = chatcheck(tmp_path, "--start", MODEL, "--feature", "auth", "--only", "COMPAT-2")
+    run = chatcheck(tmp_path, "--start", MODEL, "--feature", "auth", "--only", "COMPAT-2", "--json", "a.json")
+    clauses = {clause["id"]: clause for clause in json.loads((tmp_path / "a.json").read_text())["clauses"]}
+    checks = {check["name"]: check["verdict"] for check in clauses["COMPAT-2"]["checks"]}
 
     assert run.returncode == 0
+    assert [name for name, verdict in checks.items() if verdict == "not_applicable"] == [
+        "test_10_versions.py::test_a_type_of_a_feature_that_is_not_served_is_illegal[auth]"
+    ]
+    assert set(checks.values()) == {"pass", "not_applicable"}
     assert "note: the feature auth is declared, but this suite has no checks for it yet" in run.stdout
     assert "untested in part" not in run.stdout
 
