@@ -1,6 +1,7 @@
 """The model's own parts: its JSON, its values, its framing, its table of faults."""
 
 import asyncio
+import random
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from .faults import FAULTS
 from .frames import BINARY, CLOSE, PING, TEXT, Frame, Violation, encode_frame, read_frames
-from .prove import _clauses
+from .prove import _clauses, sample
+from .prove_chatd import PATCHES, _read
 from .requests import Illegal, read_request
 from .strict_json import DEPTH_MAX, NotJson, read_object, read_string
 
@@ -193,3 +195,24 @@ def test_each_fault_is_used_and_breaks_a_clause_of_the_specification() -> None:
     quoted = set(re.findall(r'"([a-z0-9-]+)"', sources))
     assert [name for name in FAULTS if name not in quoted] == []
     assert {fault.clause for fault in FAULTS.values()} == set(_clauses())
+
+
+def test_a_sample_has_a_fault_of_each_clause_before_the_second_of_any() -> None:
+    faults = list(FAULTS.values())
+    n_clauses = len({fault.clause for fault in faults})
+
+    for seed in range(20):
+        chosen = sample(faults, n_clauses, random.Random(seed))
+
+        assert len({fault.clause for fault in chosen}) == n_clauses
+        assert sample(faults, 10, random.Random(seed)) == chosen[:10]
+    everything = sample(faults, 10_000, random.Random(1))
+    assert sorted(fault.name for fault in everything) == sorted(FAULTS)
+
+
+def test_each_patch_of_chatd_says_which_clause_it_breaks_and_how() -> None:
+    patches = [_read(path) for path in PATCHES.glob("*.patch")]
+    assert patches
+    for patch in patches:
+        assert patch.clause in _clauses(), patch.path.name
+        assert patch.what, patch.path.name
