@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chatcheck.client import Client
 from chatcheck.raw_client import RawClient
 from chatcheck.target import Server
 from chatcheck.tests.helpers import (
@@ -23,6 +24,19 @@ from chatcheck.tests.helpers import (
 from chatcheck.timing import eventually
 
 
+def strangers_are_nobody(bob: Client, uid: str, strangers: list[Client]) -> None:
+    """None of them receives what bob sends to `uid`, or can send; the first can do both once it signs."""
+    for stranger in strangers:
+        bob.msg(uid, fresh())
+        stranger.send(type="msg", to=bob.uid, body=fresh())
+        stranger.expect_reply(0, "not_signed")
+        stranger.fence()
+    bob.fence()
+    strangers[0].sign(uid)
+    deliver_to_all(bob, uid, strangers[0])
+    strangers[1].fence()
+
+
 @pytest.mark.spec("ID-1")
 def test_a_new_connection_is_not_signed_as_the_one_that_closed(server: Server) -> None:
     """ID-1: "Identity belongs to the connection: a new connection MUST NOT be signed before its own sign is
@@ -37,15 +51,7 @@ def test_a_new_connection_is_not_signed_as_the_one_that_closed(server: Server) -
     for device in devices:
         device.close()
     strangers = [server.connect() for _ in range(10)]
-    for stranger in strangers:
-        bob.msg(uid, fresh())
-        stranger.send(type="msg", to=bob.uid, body=fresh())
-        stranger.expect_reply(0, "not_signed")
-        stranger.fence()
-    bob.fence()
-    strangers[0].sign(uid)
-    deliver_to_all(bob, uid, strangers[0])
-    strangers[1].fence()
+    strangers_are_nobody(bob, uid, strangers)
 
 
 @pytest.mark.spec("ID-1")
@@ -70,15 +76,7 @@ def test_a_new_connection_is_not_signed_after_a_restart(server: Server, how: str
 
     bob = server.signed()
     strangers = [server.connect() for _ in range(15)]
-    for stranger in strangers:
-        bob.msg(uid, fresh())
-        stranger.send(type="msg", to=bob.uid, body=fresh())
-        stranger.expect_reply(0, "not_signed")
-        stranger.fence()
-    bob.fence()
-    strangers[0].sign(uid)
-    deliver_to_all(bob, uid, strangers[0])
-    strangers[1].fence()
+    strangers_are_nobody(bob, uid, strangers)
 
 
 @pytest.mark.spec("ID-1")
