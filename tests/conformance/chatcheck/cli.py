@@ -221,6 +221,7 @@ def _pytest_arguments(settings: Settings) -> list[str]:
     }
     for name in (
         "timeout-factor",
+        "jobs",
         "message-limit",
         "nesting-limit",
         "ping-wait",

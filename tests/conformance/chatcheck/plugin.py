@@ -18,6 +18,7 @@ from chatcheck.report.model import RED, VERDICTS
 from chatcheck.target import Documented, Server, Target, Unreachable
 from chatcheck.timing import scaled, set_factor
 from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, untested
+from chatcheck.workers import Workers
 
 TEST_SECONDS = 10.0
 EXIT_NOTHING_CHECKED = 2
@@ -32,7 +33,7 @@ server_key = pytest.StashKey[Server]()
 
 
 class Summary:
-    """What became of each clause; filled from reports, so it works with workers of pytest-xdist as well."""
+    """What became of each clause; filled from reports, so it works with workers as well."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, list[str]] = defaultdict(list)
@@ -91,6 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--redis", help="redis:// URL of the Redis that the server uses")
     group.addoption("--only", action="append", metavar="ID", help="check only this clause; may be repeated")
     group.addoption("--timeout-factor", type=float, default=1.0, help="multiply all time limits by this")
+    group.addoption("--jobs", type=int, default=1, help="so many checks side by side (1)")
     group.addoption("--strict-should", action="store_true", help="a SHOULD that fails, fails the run")
     group.addoption("--feature", action="append", metavar="NAME", help="a feature that the server serves")
     group.addoption("--path", action="append", help="a documented path besides /; may be repeated")
@@ -119,15 +121,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "spec(*ids): the clauses of SPEC.md that this test proves")
     config.addinivalue_line("markers", "needs(*what): 'start', 'redis' or 'redis_control'; untested without")
     config.addinivalue_line("markers", "limit(seconds): the time this test may take (10), times the factor")
+    config.addinivalue_line("markers", "waits: this test mostly waits, so it comes early, beside others")
     summary = config.stash[_summary_key] = Summary()
     config.pluginmanager.register(_Bookkeeper(summary))
+    config.pluginmanager.register(Workers(config.getoption("jobs")))
     if config.getoption("timeout_factor") <= 0:
         raise pytest.UsageError("--timeout-factor: expected a number above 0")
     set_factor(config.getoption("timeout_factor"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every check says what it proves; those that take Redis away come last, for they take longest."""
+    """Every check says what it proves; those that wait come first, so that workers make others meanwhile."""
     for item in items:
         if "server" in getattr(item, "fixturenames", ()) and not clauses_of(item):
             raise pytest.UsageError(f"{item.nodeid}: no clause; mark it with @pytest.mark.spec")
@@ -138,7 +142,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items=[item for item in items if not only.intersection(clauses_of(item))]
         )
         items[:] = [item for item in items if only.intersection(clauses_of(item))]
-    items.sort(key=lambda item: ("redis_control" in _needs(item), "start" in _needs(item)))
+    items.sort(key=lambda item: not ("redis_control" in _needs(item) or item.get_closest_marker("waits")))
 
 
 def _check_options(config: pytest.Config) -> None:

@@ -24,6 +24,7 @@ from chatcheck.verdict import Mismatch
 
 LEFT_OUT = "left out by --only"
 _MESSAGE_MAX = 400
+_MADE = "made"  # the property of a report that has what came of the check
 
 
 class Progress(Protocol):
@@ -54,6 +55,7 @@ class Recorder:
         self._progress = progress
         self._started = time.time()
         self._began = time.monotonic()
+        self._names: list[str] = []  # of all checks, in their order
         self._made: dict[str, Made] = {}
         self.broken: str | None = None  # why the run says nothing about the server
         self.cut_short: str | None = None  # why it ended before all checks were made
@@ -77,30 +79,38 @@ class Recorder:
                 self.wrong_use = WrongUse(f"{where} has no check {name}; {nearest(name, names)}")
                 items.clear()
         items[:] = [item for item in items if self.selected.intersection(clauses_of(item))]
+        self._names = [name_of(item.nodeid) for item in items]
         self._progress.begins(len(items))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """What a check has come to travels with its report, for the check may be made by a worker."""
         report = yield
         properties = dict(report.user_properties)
-        name = name_of(report.nodeid)
-        before = self._made.get(name)
-        duration = report.duration + (before.check.duration_s if before else 0.0)
         if "verdict" not in properties:  # nothing has come of this phase
-            if before is not None:
-                self._made[name] = replace(before, check=replace(before.check, duration_s=duration))
             return report
-        check = CheckResult(name, str(properties["verdict"]), duration)
+        check = CheckResult(name_of(report.nodeid), str(properties["verdict"]), report.duration)
         if report.failed or check.verdict == "warn":
             check = _explained(check, call, report, item.stash.get(server_key, None))
-        check = judge(check, self._known.get(name))
-        if before is None or _is_worse(check, before.check):
-            clauses = tuple(c for c in clauses_of(item) if c in self.selected)
-            reason = properties.get("reason")
-            self._made[name] = Made(check, clauses, str(reason) if reason is not None else None)
+        clauses = tuple(c for c in clauses_of(item) if c in self.selected)
+        reason = properties.get("reason")
+        made = Made(check, clauses, str(reason) if reason is not None else None)
+        report.user_properties.append((_MADE, made))
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = name_of(report.nodeid)
+        before, made = self._made.get(name), dict(report.user_properties).get(_MADE)
+        seconds = report.duration + (before.check.duration_s if before else 0.0)
+        if isinstance(made, Made):
+            made = replace(made, check=judge(made.check, self._known.get(name)))
+            if before is None or _is_worse(made.check, before.check):
+                self._made[name] = made
+        if name in self._made:
+            made = self._made[name]
+            self._made[name] = replace(made, check=replace(made.check, duration_s=seconds))
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         made = self._made.get(name_of(nodeid))
@@ -157,7 +167,8 @@ class Recorder:
         return model.BROKEN if "error" in verdicts else model.CONFORMANT
 
     def _clause(self, clause: Clause) -> ClauseResult:
-        made = [one for one in self._made.values() if clause.id in one.clauses]
+        made = [self._made[name] for name in self._names if name in self._made]
+        made = [one for one in made if clause.id in one.clauses]
         why = self._why_left_out(clause)
         if why is not None:
             verdict = "untested" if self._settings.why_not(clause) is None else "not_applicable"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import shlex
 import shutil
 import tomllib
@@ -20,6 +21,7 @@ PROFILES = ("original", "core", "full")
 # Feature -> the section that its clauses are in.
 FEATURES = {"redis": 5, "broadcast": 6, "history": 7, "nodes": 8, "auth": 9}
 CORE_SECTIONS = (2, 3, 4, 10)
+JOBS_MAX = 4  # unless one asks for more; checks mostly wait for the server, so a core makes two at a time
 
 
 class WrongUse(Exception):
@@ -57,6 +59,7 @@ OPTIONS: dict[str, list[Option]] = {
         Option("known-failures", Path, "failures that are allowed; 'chatcheck baseline' writes it", "FILE"),
         Option("strict", bool, "a SHOULD that is not satisfied fails the run"),
         Option("timeout-factor", float, "multiply all time limits, for slow machines (1)", "N"),
+        Option("jobs", int, "so many checks side by side (two for each core, up to 4)", "N"),
     ],
     "what the server's documentation says": [
         Option("path", list, "a path besides / that it serves; may be repeated", "PATH"),
@@ -98,6 +101,7 @@ class Settings:
     known_failures: Path | None = None
     strict: bool = False
     timeout_factor: float = 1.0
+    jobs: int = field(default_factory=lambda: min(2 * (os.cpu_count() or 1), JOBS_MAX))
     path: list[str] = field(default_factory=list)
     message_limit: int = 65536
     nesting_limit: int = 512

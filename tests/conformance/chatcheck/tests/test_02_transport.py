@@ -731,6 +731,7 @@ def test_every_message_of_the_server_is_a_text_that_is_a_json_object(server: Ser
 
 
 @pytest.mark.spec("WS-11")
+@pytest.mark.waits
 def test_a_connection_that_asks_for_nothing_gets_nothing(server: Server) -> None:
     """WS-11: "A server MUST NOT send anything but pings to a connection that has asked for nothing and is
     not signed: no greeting, and no message before its first request."
@@ -771,6 +772,7 @@ def test_a_server_that_is_stopped_closes_with_1001(server: Server) -> None:
 
 
 @pytest.mark.spec("WS-10")
+@pytest.mark.waits
 def test_a_peer_that_does_not_answer_pings_is_dropped(server: Server) -> None:
     """WS-10: "A server MUST drop a connection whose peer does not answer pings for a documented time; the
     reference server pings after 25 s in which it heard nothing, and waits another 10 s."

@@ -1,0 +1,176 @@
+"""Checks that workers make side by side: all is as with one job, but for the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from chatcheck.timing import eventually
+
+from .test_cli import ENVIRONMENT, MODEL, chatcheck
+
+pytestmark = pytest.mark.limit(120)
+
+CHECKS = '''
+import os, pytest
+from chatcheck.verdict import Mismatch
+
+@pytest.mark.spec("WS-1")
+@pytest.mark.parametrize("number", range(40))
+def test_where(server, number):
+    """WS-1: "It MUST be somewhere." """
+    server.signed().fence()
+    with open("made", "a") as made:
+        made.write(f"{number} {os.getpid()} {server.address.port}\\n")
+'''
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A port that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def finds_the_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+
+
+def run(pytester: pytest.Pytester, checks: str, *arguments: str) -> pytest.RunResult:
+    pytester.makepyfile(test_checks=checks)
+    return pytester.runpytest_subprocess("-p", "chatcheck.plugin", *arguments)
+
+
+def server_that_first(folder: Path, does: str) -> str:
+    """The command of a model that does something else first, such as to leave a trace in this folder."""
+    program = folder / "server.py"
+    program.write_text(
+        f"import os, sys\nos.chdir({str(folder)!r})\n{does}\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'model', '--port', sys.argv[1]])\n"
+    )
+    return f"{sys.executable} {program} {{port}}"
+
+
+def what_does_not_vary(report: dict[str, Any]) -> object:
+    """A report without times, ports and random names."""
+    clauses = [
+        {
+            **clause,
+            "checks": [
+                (check["name"], check["verdict"], check["fingerprint"], bool(check["conversation"]))
+                for check in clause["checks"]
+            ],
+        }
+        for clause in report["clauses"]
+    ]
+    return clauses, report["counts"], report["verdict"]
+
+
+def test_the_reports_are_the_same_with_one_job_and_with_more(tmp_path: Path) -> None:
+    clauses = [word for name in ("MSG-4", "MSG-2", "SIGN-1", "JSON-2") for word in ("--only", name)]
+    words = [
+        "--start",
+        f"{MODEL} --fault unsigned-delivered",
+        *clauses,
+        "--json",
+        "a.json",
+        "--junit",
+        "a.xml",
+    ]
+    runs, reports, cases = [], [], []
+    for jobs in ("1", "3"):
+        runs.append(chatcheck(tmp_path, *words, "--jobs", jobs))
+        reports.append(json.loads((tmp_path / "a.json").read_text()))
+        cases.append([c.get("name") for c in ElementTree.parse(tmp_path / "a.xml").iter("testcase")])
+    failed = next(clause for clause in reports[1]["clauses"] if clause["id"] == "MSG-4")["checks"][0]
+
+    assert [run.returncode for run in runs] == [1, 1]
+    assert what_does_not_vary(reports[0]) == what_does_not_vary(reports[1])
+    assert reports[0]["counts"]["pass"] > 0
+    assert cases[0] == cases[1]
+    assert runs[0].stdout.splitlines()[-2] == runs[1].stdout.splitlines()[-2]
+    assert failed["conversation"][-1]["text"] == '{"status":1,"msg":"sended"}'
+    assert "import socket" in failed["replay"]
+
+
+def test_each_check_is_made_once_and_each_worker_has_a_server(pytester: pytest.Pytester) -> None:
+    result = run(pytester, CHECKS, "--start", MODEL, "--jobs", "3")
+    made = [line.split() for line in (pytester.path / "made").read_text().splitlines()]
+
+    result.assert_outcomes(passed=40)
+    assert sorted(int(number) for number, _, _ in made) == list(range(40))
+    assert len({(process, port) for _, process, port in made}) == len({port for _, _, port in made}) == 3
+
+
+def test_a_server_that_cannot_be_started_ends_the_run_with_3(tmp_path: Path) -> None:
+    run = chatcheck(tmp_path, "--start", "false {port}", "--jobs", "2")
+
+    assert run.returncode == 3
+    assert "the server ended with status 1" in run.stderr
+
+
+def test_a_server_that_is_gone_is_not_waited_for_by_each_check(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    starts_once = server_that_first(tmp_path, "os.mkdir(sys.argv[1])")
+    checks = CHECKS.replace("server.signed()", "server.kill(); server.signed()")
+    result = run(pytester, checks, "--start", starts_once, "--jobs", "2")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*the server cannot be reached any more*"])
+    assert result.parseoutcomes()["failed"] <= 4  # of 40: each worker's first, and the next
+
+
+def test_a_worker_that_dies_breaks_the_run(pytester: pytest.Pytester, url: str) -> None:
+    checks = CHECKS.replace("server.signed()", "os.kill(os.getpid(), 9); server.signed()")
+    result = run(pytester, checks, "--url", url, "--jobs", "2")
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert "a worker ended (exit code -9) while it made test_checks.py::test_where" in result.stdout.str()
+
+
+def test_maxfail_ends_the_run(pytester: pytest.Pytester, url: str) -> None:
+    checks = CHECKS.replace("server.signed()", 'raise Mismatch("1", "2"); server.signed()')
+    result = run(pytester, checks, "--url", url, "--jobs", "2", "-x")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+
+
+def test_an_interrupt_ends_the_workers_and_their_servers(tmp_path: Path) -> None:
+    server = server_that_first(tmp_path, "open(str(os.getpid()), 'w').close()")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chatcheck", "--jobs", "3", "--start", server, "--json", "a.json"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def servers() -> list[int]:
+        return [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
+
+    assert eventually(lambda: len(servers()) >= 3, within=20)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    report = json.loads((tmp_path / "a.json").read_text())
+
+    assert (process.returncode, "chatcheck: interrupted" in errors) == (3, True)
+    assert report["verdict"] == "broken"
+    assert any(clause["reason"] == "the run ended early" for clause in report["clauses"])
+    for pid in servers():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
