@@ -220,6 +220,7 @@ def _pytest_arguments(settings: Settings) -> list[str]:
         "redis": settings.redis,
     }
     for name in (
+        "profile",
         "timeout-factor",
         "jobs",
         "message-limit",

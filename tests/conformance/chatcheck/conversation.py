@@ -8,6 +8,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from typing import Any, NoReturn
 
+from chatcheck.claims import claims
 from chatcheck.transcript import show_text
 from chatcheck.verdict import Inconclusive, Mismatch
 
@@ -62,6 +63,10 @@ class Conversation(ABC):
         """The next message as it came; fails when none comes in time or the connection ends."""
 
     @abstractmethod
+    def expect_closed(self, code: int) -> None:
+        """The next thing must be the server's close frame with this code, and then the end of TCP."""
+
+    @abstractmethod
     def ping(self, payload: bytes = b"") -> None:
         """Send a ping and wait for its pong."""
 
@@ -97,6 +102,14 @@ class Conversation(ABC):
         for name, value in members.items():
             if name not in reply or not same_json(reply[name], value):
                 raise Mismatch(wanted, show_text(dump(reply)))
+        return reply
+
+    def expect_illegal(self, **members: Any) -> dict[str, Any]:
+        """The next message must be the reply to an illegal request, and, if claimed, the close behind it."""
+        __tracebackhide__ = True
+        reply = self.expect_reply(0, "illegal", **members)
+        if claims("ILLEGAL-3"):
+            self.expect_closed(1008)
         return reply
 
     def expect_delivery(self, body: Any, sender: str) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import inspect
 import re
 import signal
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from chatcheck.address import Address
+from chatcheck.claims import claim_only_original, claims
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.report.model import RED, VERDICTS
 from chatcheck.target import Documented, Server, Target, Unreachable
@@ -90,6 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--url", help="ws:// or wss:// URL of a server that runs")
     group.addoption("--start", help="command that starts the server; {port} and {redis} are filled in")
     group.addoption("--redis", help="redis:// URL of the Redis that the server uses")
+    group.addoption("--profile", default="core", help="what the server claims: original, core or full")
     group.addoption("--only", action="append", metavar="ID", help="check only this clause; may be repeated")
     group.addoption("--timeout-factor", type=float, default=1.0, help="multiply all time limits by this")
     group.addoption("--jobs", type=int, default=1, help="so many checks side by side (1)")
@@ -125,6 +127,7 @@ def pytest_configure(config: pytest.Config) -> None:
     summary = config.stash[_summary_key] = Summary()
     config.pluginmanager.register(_Bookkeeper(summary))
     config.pluginmanager.register(Workers(config.getoption("jobs")))
+    claim_only_original(config.getoption("profile") == "original")
     if config.getoption("timeout_factor") <= 0:
         raise pytest.UsageError("--timeout-factor: expected a number above 0")
     set_factor(config.getoption("timeout_factor"))
@@ -137,12 +140,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"{item.nodeid}: no clause; mark it with @pytest.mark.spec")
     if any("target" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
         _check_options(config)
+    _select(config, items, lambda item: any(map(claims, clauses_of(item))) or not clauses_of(item))
     if only := set(config.getoption("only") or ()):
-        config.hook.pytest_deselected(
-            items=[item for item in items if not only.intersection(clauses_of(item))]
-        )
-        items[:] = [item for item in items if only.intersection(clauses_of(item))]
+        _select(config, items, lambda item: bool(only.intersection(clauses_of(item))))
     items.sort(key=lambda item: not ("redis_control" in _needs(item) or item.get_closest_marker("waits")))
+
+
+def _select(
+    config: pytest.Config, items: list[pytest.Item], is_wanted: Callable[[pytest.Item], bool]
+) -> None:
+    if left_out := [item for item in items if not is_wanted(item)]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if is_wanted(item)]
 
 
 def _check_options(config: pytest.Config) -> None:

@@ -138,7 +138,11 @@ class RawClient(Conversation):
         self.local_port: int = self._socket.getsockname()[1]
         self._log(f" connects (raw) from port {self.local_port}", Act("tcp", port=self.local_port))
         if handshake:
-            self.shake_hands()
+            try:
+                self.shake_hands()
+            except BaseException:  # nobody else knows of it yet
+                self.release()
+                raise
 
     def __repr__(self) -> str:
         return f"<raw client {self.name}>"
@@ -274,7 +278,7 @@ class RawClient(Conversation):
 
     def recv_text(self) -> str:
         __tracebackhide__ = True
-        frame = self._next_but_pings("a message", whole=True)
+        frame = self._next_but_pings_and_pongs("a message", whole=True)
         if frame is None or frame.opcode == CLOSE:
             raise Mismatch("a message", f"{frame or 'the end of TCP'} on {self.name}")
         if frame.opcode != TEXT:
@@ -286,12 +290,18 @@ class RawClient(Conversation):
             raise Mismatch("a message in UTF-8", show_bytes(payload)) from None
 
     def expect_pong(self, payload: bytes) -> None:
-        """The next frame but pings must be a pong with this payload."""
+        """The next frame but pings and other pongs, which RFC 6455 allows at any time, must be this pong."""
         __tracebackhide__ = True
-        frame = self._next_but_pings("a pong")
-        if frame != Frame(PONG, payload):
-            wanted = f"{Frame(PONG, payload)} on {self.name}"
-            raise Mismatch(wanted, str(frame or "the end of TCP"))
+        until, wanted, others = deadline(), Frame(PONG, payload), list[Frame]()
+        try:
+            while (frame := self._next_but_pings(str(wanted), until=until)) != wanted:
+                if frame is None or frame.opcode != PONG:
+                    raise Mismatch(f"{wanted} on {self.name}", str(frame or "the end of TCP"))
+                others.append(frame)
+        except NothingCame:
+            if others:
+                raise Mismatch(f"{wanted} on {self.name}", ", ".join(map(str, others))) from None
+            raise
 
     def ping(self, payload: bytes = b"") -> None:
         __tracebackhide__ = True
@@ -299,9 +309,9 @@ class RawClient(Conversation):
         self.expect_pong(payload)
 
     def expect_closed(self, code: int | None) -> None:
-        """The next frame but pings must be close with this code (None: without one); then TCP must end."""
+        """The next frame but pings and pongs must be close with this code (None: without); then TCP ends."""
         __tracebackhide__ = True
-        frame = self._next_but_pings(show_close(code))
+        frame = self._next_but_pings_and_pongs(show_close(code))
         if frame is None or frame.opcode != CLOSE or frame.close_code != code:
             raise Mismatch(f"{show_close(code)} on {self.name}", str(frame or "the end of TCP"))
         with contextlib.suppress(OSError):  # we may have closed first, or TCP may have ended with the frame
@@ -315,9 +325,17 @@ class RawClient(Conversation):
         if frame is not None:
             raise Mismatch(f"the end of TCP on {self.name}", str(frame))
 
-    def _next_but_pings(self, wanted: str, *, whole: bool = False) -> Frame | None:
+    def _next_but_pings_and_pongs(self, wanted: str, *, whole: bool = False) -> Frame | None:
         __tracebackhide__ = True
-        until, recv = deadline(), self.recv_whole if whole else self.recv_frame
+        until = deadline()
+        while True:
+            frame = self._next_but_pings(wanted, whole=whole, until=until)
+            if frame is None or frame.opcode != PONG:
+                return frame
+
+    def _next_but_pings(self, wanted: str, *, whole: bool = False, until: float) -> Frame | None:
+        __tracebackhide__ = True
+        recv = self.recv_whole if whole else self.recv_frame
         while True:
             frame = recv(wanted, until)
             if frame is None or frame.opcode != PING:

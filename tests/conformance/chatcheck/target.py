@@ -235,8 +235,10 @@ class Server:
         try:
             target.ensure_running()
             server = Server(target, self.transcript)
-            yield server
-            server.release()
+            try:
+                yield server
+            finally:
+                server.release()
         finally:
             target.destroy()
 

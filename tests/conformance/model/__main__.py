@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from .faults import FAULTS, any_fault, switch_on
 from .faulty import FaultyServer
+from .odd import ODD
 from .original import Original
 from .server import Server, Settings
 from .useless import PERSONAS, Useless
@@ -38,6 +39,8 @@ def main() -> int:
 def _server(persona: str | None, settings: Settings) -> Server | Useless | Original:
     if persona == "original":
         return Original(settings.redis)
+    if persona in ODD:
+        return ODD[persona](settings)
     if persona is not None:
         return Useless(persona)
     return FaultyServer(settings) if any_fault() else Server(settings)
@@ -62,7 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ping-timeout", type=float, default=default.ping_timeout, metavar="S")
     parser.add_argument("--refresh", type=float, default=default.refresh, metavar="S")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="may be repeated")
-    parser.add_argument("--persona", choices=("original", *PERSONAS), help="another server altogether")
+    parser.add_argument("--persona", choices=("original", *ODD, *PERSONAS), help="another server altogether")
     parser.add_argument("--list-faults", action="store_true", help="name, clause and what is wrong")
     parser.add_argument("--list-faults-json", action="store_true", help="the same for programs")
     return parser.parse_args()

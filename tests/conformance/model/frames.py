@@ -149,7 +149,9 @@ def _is_key(key: bytes) -> bool:
         return False
 
 
-async def read_frames(reader: asyncio.StreamReader, message_max: int) -> AsyncIterator[Frame]:
+async def read_frames(
+    reader: asyncio.StreamReader, message_max: int, checks_close: bool = True
+) -> AsyncIterator[Frame]:
     """Whole messages (fragments put together, text checked for UTF-8) and control frames, to a close frame.
 
     Raises Violation for what breaks the rules, and OSError or IncompleteReadError when TCP breaks.
@@ -165,9 +167,10 @@ async def read_frames(reader: asyncio.StreamReader, message_max: int) -> AsyncIt
         message_max += 1
     while True:
         try:
-            frame = await _read_frame(
-                reader, message_max - (0 if fault("limit-for-each-fragment") else len(parts))
-            )
+            room = message_max - (0 if fault("limit-for-each-fragment") else len(parts))
+            frame = await _read_frame(reader, room)
+            if checks_close and frame.opcode == CLOSE:
+                _check_close(frame.payload)
         except Violation as violation:
             if fault("too-long-processed") and violation.code == 1009 and parts:
                 yield Frame(True, opcode, bytes(parts))
@@ -238,10 +241,7 @@ async def _read_frame(reader: asyncio.StreamReader, payload_max: int) -> Frame:
     if opcode < CLOSE and size > payload_max:
         raise Violation(1009)
     mask = await reader.readexactly(4) if masked else bytes(4)
-    frame = Frame(final, opcode, _unmask(await reader.readexactly(size), mask))
-    if opcode == CLOSE:
-        _check_close(frame.payload)
-    return frame
+    return Frame(final, opcode, _unmask(await reader.readexactly(size), mask))
 
 
 def _is_known(opcode: int) -> bool:

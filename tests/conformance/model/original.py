@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import sys
 import time
 from contextlib import suppress
 from itertools import count
@@ -24,6 +25,7 @@ from .strict_json import NotJson, read_object
 MESSAGE_MAX = 2 * 1024 * 1024
 PING_MAX = 120
 TTL_S = 86400
+sys.setrecursionlimit(10000)  # for encode(), of 511 levels
 SIGNED = {"status": 1, "msg": "注册成功"}
 SENDED = {"status": 1, "msg": "sended"}
 NOT_SIGNED = {"status": 0, "msg": "发送失败,未登入"}
@@ -130,7 +132,7 @@ class Original:
         writer.close()
 
     async def _converse(self, fd: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async for frame in read_frames(reader, MESSAGE_MAX):
+        async for frame in read_frames(reader, MESSAGE_MAX, checks_close=False):
             if frame.opcode == PING:
                 if len(frame.payload) > PING_MAX:
                     return

@@ -2,11 +2,13 @@
 
     python -m model.prove [--only NAME-OR-CLAUSE]... [--sample N [--seed S]] [--workers 2] [--json FILE]
     python -m model.prove --useless
+    python -m model.prove --original
 
 The right model has to pass every check. Then each fault is switched on alone, and the checks of the clause
 that it breaks are run until one fails, which has to happen. A clause that no caught fault breaks is unproven,
 and fails the run unless UNPROVABLE says why none can be. A sample of the faults takes a minute, and leaves
 out what only the whole can say. --useless: no check passes against a server that is good for nothing.
+--original: the persona of the original service has the faults that SPEC.md says, and no others.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from .faults import FAULTS, NO_FAULT, Fault
+from .prove_original import prove_original
 from .prove_useless import prove_useless
 from .run import HERE, MODEL_DOCUMENTED, Run, files_of, model_command, run_checks, short_name
 
@@ -52,6 +55,8 @@ class Verdict:
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.original:
+        return 1 if prove_original(arguments.workers) else 0
     if arguments.useless:
         return 1 if prove_useless(arguments.workers) else 0
     faults = _chosen(arguments)
@@ -82,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--useless", action="store_true", help="run everything against useless servers instead"
     )
+    parser.add_argument("--original", action="store_true", help="judge the persona of the original instead")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts there as well")
     arguments = parser.parse_args()

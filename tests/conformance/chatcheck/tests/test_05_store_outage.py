@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from chatcheck.claims import claims
 from chatcheck.conversation import Conversation, dump
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.target import Server
@@ -22,6 +23,7 @@ from chatcheck.tests.helpers import (
     uid_of,
 )
 from chatcheck.timing import eventually, scaled
+from chatcheck.verdict import not_applicable
 
 pytestmark = [pytest.mark.needs("redis_control"), pytest.mark.limit(60)]
 
@@ -137,6 +139,8 @@ def test_many_requests_during_an_outage_are_each_answered_once_and_in_order(
     ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
     sent, also when many are sent without waiting for replies."
     """
+    if not claims("STORE-9"):
+        not_applicable("[STORE-9] is not claimed")
     clients = [server.signed() for _ in range(3)]
     bob = server.signed()
     outage.begin()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chatcheck.claims import echoed
 from chatcheck.client import Client
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fresh, fresh_number
@@ -90,8 +91,7 @@ def test_a_type_of_a_feature_that_is_not_served_is_illegal(server: Server, kind:
         not_applicable(f"the feature {FEATURES_TYPES[kind]} is declared")
     alice, bob, stranger = server.signed(), server.signed(), server.connect()
     alice.send(type=kind, body=fresh(), to=bob.uid, since="0-0")
-    alice.expect_reply(0, "illegal", disconnect=1)
-    alice.expect_closed(1008)
+    alice.expect_illegal(disconnect=1)
     bob.fence()
     stranger.fence()
     deliver_to_all(server.signed(), bob.uid, bob)
@@ -119,7 +119,7 @@ def test_a_client_of_the_original_sees_nothing_of_features(server: Server) -> No
         delivery = client.expect_delivery(body, uid)
         assert "cid" not in delivery
         assert "broadcast" not in delivery
-    modern.expect_reply(1, cid=cid)
+    modern.expect_reply(1, **echoed(cid))
 
     bob = server.signed()  # comes, gets something from the plain client, and goes
     plain.send_text(json.dumps({"type": "msg", "to": bob.uid, "body": body}))
