@@ -1,6 +1,7 @@
 """Runs the checks for the proofs: against models (prove.py, prove_useless.py) and chatd (prove_chatd.py)."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -57,3 +58,11 @@ def files_of(clause: str) -> list[str]:
 def short_name(check: str) -> str:
     """A check's name without its file."""
     return check.partition("::")[2] or check
+
+
+def clauses_of(check: str) -> list[str]:
+    """The clauses that a check, named with its file and without its parameters, is marked with."""
+    file, _, name = check.partition("::")
+    source = (HERE / file).read_text()
+    marks = source[: source.index(f"def {name}(")].rpartition("\n\n\n")[2]
+    return re.findall(r'"([A-Z]+-[0-9]+)"', marks.partition("mark.spec(")[2].partition(")")[0])
