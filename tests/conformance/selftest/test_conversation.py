@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chatcheck.claims import claim_only_original, claims, echoed, refuses
 from chatcheck.conversation import Conversation, NothingCame, dump, same_json
 from chatcheck.verdict import Inconclusive, Mismatch
 
@@ -18,6 +19,7 @@ class Scripted(Conversation):
     def __init__(self, *messages: str) -> None:
         self.sent: list[dict[str, Any]] = []
         self._messages = deque(messages)
+        self.closed_with: int | None = None
 
     def send_text(self, text: str) -> None:
         self.sent.append(json.loads(text))
@@ -26,6 +28,9 @@ class Scripted(Conversation):
         if not self._messages:
             raise NothingCame("a message", "nothing within the time limit")
         return self._messages.popleft()
+
+    def expect_closed(self, code: int) -> None:
+        self.closed_with = code
 
     def ping(self, payload: bytes = b"") -> None:
         raise NotImplementedError
@@ -121,3 +126,22 @@ def test_a_fence_without_an_answer_is_inconclusive_and_one_with_another_fails() 
     with pytest.raises(Mismatch):
         Scripted('{"body":1,"from":"a"}').fence()
     Scripted('{"status":0,"msg":"发送失败,未登入"}').fence()
+
+
+def test_an_illegal_request_is_closed_unless_only_the_original_is_claimed() -> None:
+    illegal = '{"status":0,"msg":"非法请求","disconnect":1}'
+    core, original = Scripted(illegal), Scripted(illegal)
+    core.expect_illegal()
+    claim_only_original(True)
+    try:
+        original.expect_illegal()
+        assert (claims("ILLEGAL-3"), claims("MSG-1"), refuses("invalid_to"), echoed("x")) == (
+            False,
+            True,
+            False,
+            {},
+        )
+    finally:
+        claim_only_original(False)
+    assert (core.closed_with, original.closed_with) == (1008, None)
+    assert echoed("x") == {"cid": "x"}
