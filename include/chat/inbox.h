@@ -1,0 +1,53 @@
+/* inbox.h - port: the messages of a uid that the feature history retains. SPEC 7.
+ *
+ * A part of a mapping store, there only if that was created with history on. A message comes in
+ * by mapping_store.h's send(). Reading never waits for a send, nor the other way round: they
+ * answer in any order among each other. */
+#ifndef CHAT_INBOX_H
+#define CHAT_INBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "chat/mapping_store.h"
+#include "chat/request.h"
+
+/* [HIST-15] What an inbox retains; config.h has defaults and ranges. */
+struct inbox_limits {
+    uint32_t messages_max; /* of each uid; as many may be unconfirmed ([HIST-16]) */
+    uint64_t retention_ms; /* older ones are dropped */
+    size_t memory_max;     /* bytes of all inboxes, memory store only: above it ERR_UNAVAILABLE */
+};
+
+enum {
+    INBOX_PAGE_MESSAGES_MAX = 64, /* of one read */
+    INBOX_PAGE_SIZE_MAX = 131072, /* bytes of bodies after which a page ends, at least one message */
+    INBOX_DUP_MS = 300000         /* [HIST-18] for so long a cid is remembered */
+};
+
+/* What one read found. Lent until the callback returns. */
+struct inbox_page {
+    enum err err;             /* ERR_OK or ERR_UNAVAILABLE; then the rest is not set */
+    struct message_id after;  /* where it began: as asked, or what is confirmed */
+    struct message_id newest; /* the uid's last message, retained or not; none: there never was one */
+    bool gap; /* [HIST-10] a message behind 'after' was dropped, or may have been, for all the store
+                 knows of an 'after' that is older than what it has */
+    const struct delivery *messages; /* behind 'after', oldest first, without gaps among them */
+    size_t n; /* 0: there is none behind 'after' */
+};
+
+typedef void inbox_read_fn(void *ctx, const struct inbox_page *page);
+
+struct inbox_ops {
+    /* Read a page of the messages of 'uid' behind 'after', or, if that is NULL, behind what is
+     * confirmed. Copies its arguments. 'read' fires exactly once, from a later turn; at destroy()
+     * inside that, with ERR_UNAVAILABLE. */
+    void (*read)(struct mapping_store *store, struct str uid, const struct message_id *after,
+                 inbox_read_fn *read, void *ctx);
+
+    /* [HIST-13] Every message of 'uid' up to 'id' is confirmed. Of no effect if it is already. A send
+     * or read that is called later sees it. May be lost with the link to the store. */
+    void (*confirm)(struct mapping_store *store, struct str uid, struct message_id id);
+};
+
+#endif
