@@ -9,6 +9,7 @@
     X(ERR_ILLEGAL, "not a request that this server knows") \
     X(ERR_INVALID, "a value is not allowed")               \
     X(ERR_UNAVAILABLE, "the backend cannot answer now")    \
+    X(ERR_FULL, "as much as the limit allows is there already") \
     X(ERR_IO, "the operating system refused")
 
 enum err {

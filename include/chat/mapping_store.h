@@ -69,12 +69,13 @@ struct mapping_store_ops {
     void (*unbind)(struct mapping_store *store, conn_id device);
 
     /* Look up the devices of message->to; with history store the message first; with nodes take
-     * it to the other nodes that have devices of 'to'. Copies 'message'. */
+     * it to the other nodes that have devices of 'to'. Borrows what 'message'
+     * points to until 'sent' is called. */
     void (*send)(struct mapping_store *store, const struct message *message, mapping_sent_fn *sent,
                  void *ctx);
 
     /* Take a broadcast to every other node. This process's devices are the caller's business.
-     * Copies 'message'. */
+     * Borrows what 'message' points to until 'done' is called. */
     void (*broadcast)(struct mapping_store *store, const struct message *message,
                       mapping_broadcast_fn *done, void *ctx);
 

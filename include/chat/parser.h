@@ -20,7 +20,7 @@ MUST_CHECK enum err request_parse(struct str text, struct request *out);
 
 /* The most bytes that reply_write() needs, whatever the reply. */
 enum {
-    REPLY_SIZE_MAX = 512
+    REPLY_SIZE_MAX = 576
 };
 
 /* Write 'reply' as JSON into 'out', which has room for REPLY_SIZE_MAX bytes. Returns the bytes

@@ -10,7 +10,7 @@ struct memory_store {
     struct devices *devices;
     struct pending *pending;
     struct loop_timer *close_timer;
-    enum err err; /* what every bind and find is answered */
+    enum err err; /* what everything is answered */
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -33,12 +33,32 @@ static void memory_unbind(struct mapping_store *base, conn_id device)
     devices_unbind(as_memory(base)->devices, device);
 }
 
-static void memory_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
-                        void *ctx)
+static void memory_send(struct mapping_store *base, const struct message *message,
+                        mapping_sent_fn *sent, void *ctx)
 {
     struct memory_store *store = as_memory(base);
-    struct op *op = pending_find(store->pending, uid, found, ctx);
+    struct op *op = pending_send(store->pending, message, sent, ctx);
     pending_done(store->pending, op, store->err);
+}
+
+static void memory_broadcast(struct mapping_store *base, const struct message *message,
+                             mapping_broadcast_fn *done, void *ctx)
+{
+    struct memory_store *store = as_memory(base);
+    struct op *op = pending_broadcast(store->pending, message, done, ctx);
+    pending_done(store->pending, op, store->err);
+}
+
+static void memory_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
+{
+    (void)base; /* There are no other nodes. */
+    (void)events;
+    (void)ctx;
+}
+
+static const char *memory_trouble(struct mapping_store *base)
+{
+    return as_memory(base)->err == ERR_OK ? NULL : "the server stops";
 }
 
 static void say_closed(void *ctx)
@@ -72,7 +92,10 @@ static void memory_destroy(struct mapping_store *base)
 static const struct mapping_store_ops memory_ops = {
     .bind = memory_bind,
     .unbind = memory_unbind,
-    .find = memory_find,
+    .send = memory_send,
+    .broadcast = memory_broadcast,
+    .listen = memory_listen,
+    .trouble = memory_trouble,
     .close = memory_close,
     .destroy = memory_destroy,
 };

@@ -10,8 +10,8 @@
 #include "chat/redis_store.h"
 
 enum {
-    COMMANDS_IN_FLIGHT_MAX = 262144, /* above it binds and finds are answered ERR_UNAVAILABLE */
-    HOLD_PART = 6,       /* of timeout_ms, for which binds and finds wait for a store that starts */
+    COMMANDS_IN_FLIGHT_MAX = 262144, /* above it everything is answered ERR_UNAVAILABLE */
+    HOLD_PART = 6,       /* of timeout_ms, for which requests wait for a store that starts */
     REFRESH_TICKS = 200, /* parts into which refresh_ms is cut */
     REFRESH_TICKS_USED = 180 /* in which every device has its turn: some are left for delays */
 };
@@ -21,7 +21,7 @@ static struct redis_store *as_redis(struct mapping_store *base)
     return (struct redis_store *)base;
 }
 
-/* ---- binds and finds ---- */
+/* ---- binds and sends ---- */
 
 static void on_counted(void *ctx, const redisReply *reply)
 {
@@ -29,7 +29,7 @@ static void on_counted(void *ctx, const redisReply *reply)
     struct redis_store *store = op->store;
     bool is_count = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
     if (!is_count && reply != NULL) {
-        redis_log_error(store, "find",
+        redis_log_error(store, "send",
                         reply->type == REDIS_REPLY_ERROR ? reply->str : "not the reply of a set");
     }
     /* [STORE-13] A value of another type is as good as a deleted set. */
@@ -43,9 +43,9 @@ static void on_counted(void *ctx, const redisReply *reply)
  * put there. What Redis says about this process is not used: an fd there never decides who a
  * connection is ([ID-1]), and a set that somebody deleted does not cost a live device its message
  * ([STORE-8]). */
-static void find_start(struct redis_store *store, struct op *op)
+static void send_start(struct redis_store *store, struct op *op)
 {
-    struct name set = key_of_uid(op_uid(op));
+    struct name set = key_of_uid(op->message.to);
     struct str args[] = {STR("SCARD"), name_str(&set)};
     op->store = store;
     if (!redis_link_command(store->link, args, 2, on_counted, op)) {
@@ -62,10 +62,12 @@ static void op_start(void *ctx, struct op *op)
     if (store->state != STORE_OPEN ||
         redis_link_n_in_flight(store->link) >= COMMANDS_IN_FLIGHT_MAX) {
         pending_done(store->pending, op, ERR_UNAVAILABLE);
-    } else if (op->device == CONN_NONE) {
-        find_start(store, op);
-    } else {
+    } else if (op->kind == OP_BIND) {
         redis_bind_start(store, op);
+    } else if (op->kind == OP_SEND) {
+        send_start(store, op);
+    } else {
+        pending_done(store->pending, op, ERR_OK);
     }
 }
 
@@ -76,14 +78,33 @@ static void redis_bind(struct mapping_store *base, conn_id device, struct str ui
     op_start(store, pending_bind(store->pending, device, uid, bound, ctx));
 }
 
-static void redis_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
-                       void *ctx)
+static void redis_send(struct mapping_store *base, const struct message *message,
+                       mapping_sent_fn *sent, void *ctx)
 {
     struct redis_store *store = as_redis(base);
-    op_start(store, pending_find(store->pending, uid, found, ctx));
+    op_start(store, pending_send(store->pending, message, sent, ctx));
 }
 
-/* Binds and finds that came while the store was starting are given to its new state. */
+static void redis_broadcast(struct mapping_store *base, const struct message *message,
+                            mapping_broadcast_fn *done, void *ctx)
+{
+    struct redis_store *store = as_redis(base);
+    op_start(store, pending_broadcast(store->pending, message, done, ctx));
+}
+
+static void redis_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
+{
+    (void)base;
+    (void)events;
+    (void)ctx;
+}
+
+static const char *redis_trouble(struct mapping_store *base)
+{
+    return as_redis(base)->state == STORE_OPEN ? NULL : "Redis is away";
+}
+
+/* What came while the store was starting is given to its new state. */
 static void set_state(struct redis_store *store, enum store_state state)
 {
     bool was_starting = store->state == STORE_STARTING;
@@ -258,7 +279,10 @@ static void redis_destroy(struct mapping_store *base)
 static const struct mapping_store_ops redis_ops = {
     .bind = redis_bind,
     .unbind = redis_unbind,
-    .find = redis_find,
+    .send = redis_send,
+    .broadcast = redis_broadcast,
+    .listen = redis_listen,
+    .trouble = redis_trouble,
     .close = redis_close,
     .destroy = redis_destroy,
 };

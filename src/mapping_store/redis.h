@@ -42,7 +42,7 @@ enum {
 };
 
 enum store_state {
-    STORE_STARTING, /* not connected yet, but nothing failed either: binds and finds wait */
+    STORE_STARTING, /* not connected yet, but nothing failed either: requests wait */
     STORE_AWAY,     /* Redis cannot be reached or used: ERR_UNAVAILABLE */
     STORE_OPEN,
     STORE_CLOSED
@@ -194,7 +194,7 @@ void redis_leave(struct redis_store *store);
 
 /* ---- redis.c ---- */
 
-/* Binds and finds are welcome. */
+/* Requests are welcome. */
 void redis_store_joined(struct redis_store *store);
 
 /* Our traces are gone, as far as they can be. */

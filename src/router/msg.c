@@ -36,15 +36,15 @@ static size_t choose_recipients(struct router *router, const conn_id *devices, s
 
 /* 'ctx' is the slot: it and its session live until router_answer(), also if the connection
  * closes. */
-static void msg_found(void *ctx, enum err err, const conn_id *devices, size_t n)
+static void msg_sent(void *ctx, const struct sent *sent)
 {
     struct slot *slot = ctx;
     struct router *router = slot->session->router;
-    if (err != ERR_OK) {
+    if (sent->err != ERR_OK) {
         router_answer(slot, REPLY_UNAVAILABLE, STR(""));
         return;
     }
-    size_t n_recipients = choose_recipients(router, devices, n, slot->request.uid);
+    size_t n_recipients = choose_recipients(router, sent->devices, sent->n, slot->request.uid);
     if (n_recipients > 0) {
         struct delivery delivery = {.from = session_uid(slot->session), .body = slot->request.body};
         router->sink->ops->deliver(router->sink, router->recipients, n_recipients, &delivery);
@@ -56,5 +56,8 @@ static void msg_found(void *ctx, enum err err, const conn_id *devices, size_t n)
 
 void msg_ask(struct router *router, struct slot *slot)
 {
-    router->store->ops->find(router->store, slot->request.uid, msg_found, slot);
+    struct message message = {.to = slot->request.uid,
+                              .from = session_uid(slot->session),
+                              .body = slot->request.body};
+    router->store->ops->send(router->store, &message, msg_sent, slot);
 }

@@ -122,12 +122,11 @@ static void on_bound(void *ctx, conn_id device, enum err err)
     f->n_answers++;
 }
 
-static void on_found(void *ctx, enum err err, const conn_id *devices, size_t n)
+static void on_sent(void *ctx, const struct sent *sent)
 {
     struct fixture *f = ctx;
-    (void)devices;
-    f->err = err;
-    f->n_found = n;
+    f->err = sent->err;
+    f->n_found = sent->n;
     f->n_answers++;
 }
 
@@ -140,10 +139,17 @@ static enum err bind_to(struct fixture *f, conn_id device, const char *uid)
     return f->err;
 }
 
-static enum err find(struct fixture *f, const char *uid)
+/* What is borrowed has to live until the answer. */
+static void start_send(struct fixture *f, const char *uid)
+{
+    struct message message = {.to = str_of(uid), .from = STR("sender"), .body = STR("1")};
+    f->store->ops->send(f->store, &message, on_sent, f);
+}
+
+static enum err send_to(struct fixture *f, const char *uid)
 {
     int n = f->n_answers;
-    f->store->ops->find(f->store, str_of(uid), on_found, f);
+    start_send(f, uid);
     assert_int_equal(f->n_answers, n);
     run_until_count(f->loop, &f->n_answers, n + 1);
     return f->err;
@@ -156,7 +162,7 @@ static void given_bound(struct fixture *f, conn_id device, const char *uid)
 
 static void then_found(struct fixture *f, const char *uid, size_t n)
 {
-    assert_int_equal(find(f, uid), ERR_OK);
+    assert_int_equal(send_to(f, uid), ERR_OK);
     assert_int_equal(f->n_found, n);
 }
 
@@ -429,7 +435,7 @@ static void test_refresh_leaves_a_moving_device_alone(void **state)
 }
 
 /* [STORE-13] Fds in a set make nobody a device, and none is missing if the set is gone. */
-static void test_find_does_not_believe_redis(void **state)
+static void test_send_does_not_believe_redis(void **state)
 {
     struct fixture *f = *state;
     char fd[128];
@@ -476,8 +482,8 @@ static void given_no_refresh(struct fixture *f)
     f->store = make_refreshing_store(f->loop, 25000);
 }
 
-/* [STORE-13] Redis is there and has answered: that is all that a find has to know. */
-static void test_find_of_another_type_finds_the_devices(void **state)
+/* [STORE-13] Redis is there and has answered: that is all that a send has to know. */
+static void test_send_of_another_type_finds_the_devices(void **state)
 {
     struct fixture *f = *state;
     given_no_refresh(f);
@@ -603,7 +609,7 @@ static void test_bind_spares_other_nodes_while_the_list_of_nodes_is_no_list(void
 
 /* ---- errors of Redis ---- */
 
-/* Out of memory, for Redis: a sign is refused and leaves nothing, finds go on. */
+/* Out of memory, for Redis: a sign is refused and leaves nothing, sends go on. */
 static void test_oom_is_unavailable_and_passes(void **state)
 {
     struct fixture *f = *state;
@@ -612,11 +618,11 @@ static void test_oom_is_unavailable_and_passes(void **state)
 
     run(f, "CONFIG SET maxmemory 1");
     enum err err = bind_to(f, 2, "bob");
-    enum err found = find(f, "alice");
+    enum err sent = send_to(f, "alice");
     run(f, "CONFIG SET maxmemory 0");
 
     assert_int_equal(err, ERR_UNAVAILABLE);
-    assert_int_equal(found, ERR_OK);
+    assert_int_equal(sent, ERR_OK);
     assert_int_equal(number(ask(f, "DBSIZE")), n_keys);
     given_bound(f, 2, "bob");
 }
@@ -694,7 +700,7 @@ static void test_flush_heals_with_the_next_lease(void **state)
 static bool works(void *ctx)
 {
     struct fixture *f = ctx;
-    return find(f, "u1") == ERR_OK;
+    return send_to(f, "u1") == ERR_OK;
 }
 
 /* [STORE-9] [STORE-10] Killed and empty when it is back: unavailable at once, then all is there
@@ -707,7 +713,7 @@ static void test_killed_and_restarted_redis_is_filled_again(void **state)
 
     redis_server_kill(server);
     uint64_t before_ms = loop_now_ms(f->loop);
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     assert_int_equal(bind_to(f, 9, "u9"), ERR_UNAVAILABLE);
     f->store->ops->unbind(f->store, 4);
     assert_true(loop_now_ms(f->loop) - before_ms < 200);
@@ -732,7 +738,7 @@ static void test_lost_link_is_reconciled(void **state)
     /* SKIPME yes is the default: every connection but this one. */
     run(f, "CLIENT KILL TYPE normal");
     f->n_answers = 0;
-    f->store->ops->find(f->store, STR("u1"), on_found, f);
+    start_send(f, "u1");
     f->store->ops->bind(f->store, 5, STR("u5"), on_bound, f);
     run_until_count(f->loop, &f->n_answers, 2);
     assert_int_equal(f->err, ERR_UNAVAILABLE);
@@ -750,7 +756,7 @@ static void test_stopped_redis_is_unavailable_in_time_and_comes_back(void **stat
 
     redis_server_pause(server);
     uint64_t before_ms = loop_now_ms(f->loop);
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
     assert_in_range(took_ms, TIMEOUT_MS - 100, TIMEOUT_MS + 300);
     assert_int_equal(bind_to(f, 2, "u7"), ERR_UNAVAILABLE);
@@ -833,7 +839,7 @@ static void test_keys_of_another_type_come_back_with_the_link(void **state)
     freeReplyObject(ask(f, "SET %s x", journal_of(fd)));
     run(f, "SET chat_nodes x");
     run(f, "CLIENT KILL TYPE normal");
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     run_until(f->loop, works, f, 3000);
 
     assert_true(is_whole(f));
@@ -1033,7 +1039,7 @@ static void test_many_devices_survive_a_flush_and_leave(void **state)
     }
     run(f, "FLUSHALL");
     run(f, "CLIENT KILL TYPE normal");
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     run_until(f->loop, works, f, 3000);
 
     assert_int_equal(number(ask(f, "DBSIZE")), 2 + 2 * N);
@@ -1062,8 +1068,8 @@ static int run_redis_tests(void)
         REDIS_TEST(test_bind_removes_stale_fds_and_no_others),
         REDIS_TEST(test_binds_in_flight_are_not_stale),
         REDIS_TEST(test_refresh_leaves_a_moving_device_alone),
-        REDIS_TEST(test_find_does_not_believe_redis),
-        REDIS_TEST(test_find_of_another_type_finds_the_devices),
+        REDIS_TEST(test_send_does_not_believe_redis),
+        REDIS_TEST(test_send_of_another_type_finds_the_devices),
         REDIS_TEST(test_bind_replaces_a_set_of_another_type),
         REDIS_TEST(test_bind_replaces_a_journal_and_an_fd_key_of_another_type),
         REDIS_TEST(test_move_from_a_set_of_another_type_removes_it),

@@ -23,7 +23,7 @@ static void test_msgs_are_asked_for_without_waiting_for_each_other(void **state)
     when_receives(f, alice, msg_to("b", "2"));
     when_receives(f, alice, msg_to("c", "3"));
 
-    then_asked(f, "find a\nfind b\nfind c\n");
+    then_asked(f, "send a\nsend b\nsend c\n");
 }
 
 /* [ORDER-1] A refusal takes its turn behind a msg that waits for the store. */
@@ -95,7 +95,7 @@ static void test_illegal_behind_pending_requests_is_the_last_thing_said(void **s
     when_receives(f, alice, msg_to("bob", "3"));
     router_received_illegal(f->router, alice);
     router_received_broken(f->router, alice, 1002);
-    then_asked(f, "find bob\nfind bob\n");
+    then_asked(f, "send bob\nsend bob\n");
     then_said(f, "");
 
     fake_store_answer_all(&f->store);
@@ -165,7 +165,7 @@ static void test_msg_then_close_takes_effect_without_a_reply(void **state)
     when_receives(f, alice, without_uid(msg_to("", "2")));
     when_receives(f, alice, msg_to("bob", "3"));
     router_closed(f->router, alice);
-    then_asked(f, "find bob\nfind bob\n");
+    then_asked(f, "send bob\nsend bob\n");
     fake_store_answer_all(&f->store);
 
     then_said(f, "2: from alice: 1\n2: from alice: 3\n");
@@ -187,7 +187,7 @@ static void test_sign_msg_then_close_take_effect(void **state)
     fake_store_answer_all(&f->store);
 
     then_said(f, "2: from alice: 1\n");
-    then_asked(f, "find bob\nfind alice\nunbind 1\n");
+    then_asked(f, "send bob\nsend alice\nunbind 1\n");
     assert_int_equal(router_n_signed(f->router), 1);
 }
 
@@ -238,7 +238,7 @@ static void test_close_behind_illegal_says_nothing(void **state)
     fake_store_answer_all(&f->store);
 
     then_said(f, "");
-    then_asked(f, "find alice\nunbind 1\n");
+    then_asked(f, "send alice\nunbind 1\n");
 }
 
 /* A closed connection does not keep asking a store that cannot answer. */
@@ -253,7 +253,7 @@ static void test_close_when_store_is_unavailable_asks_no_more(void **state)
     router_closed(f->router, alice);
     fake_store_answer_unavailable(&f->store);
 
-    then_asked(f, "find bob\nunbind 1\n");
+    then_asked(f, "send bob\nunbind 1\n");
     then_said(f, "");
     assert_int_equal(fake_store_n_pending(&f->store), 0);
 }

@@ -14,7 +14,10 @@ static const char *const reply_names[N_REPLY_KINDS] = {
     [REPLY_INVALID_CID] = "invalid_cid",
     [REPLY_INVALID_UID] = "invalid_uid",
     [REPLY_INVALID_TO] = "invalid_to",
+    [REPLY_INVALID_SINCE] = "invalid_since",
     [REPLY_MISSING_BODY] = "missing_body",
+    [REPLY_DENIED] = "denied",
+    [REPLY_FULL] = "full",
     [REPLY_UNAVAILABLE] = "unavailable",
     [REPLY_ILLEGAL] = "illegal",
 };

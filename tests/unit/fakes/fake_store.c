@@ -10,13 +10,13 @@
 
 #include "chat/mem.h"
 
-/* A bind or a find that waits for its answer. */
+/* A bind or a send that waits for its answer. */
 struct fake_call {
     struct fake_call *next;
-    conn_id device; /* CONN_NONE: a find */
+    conn_id device; /* CONN_NONE: a send */
     char uid[UID_SIZE_MAX + 1];
     mapping_bound_fn *bound;
-    mapping_found_fn *found;
+    mapping_sent_fn *sent;
     void *ctx;
 };
 
@@ -25,7 +25,7 @@ static struct fake_store *fake(struct mapping_store *base)
     return (struct fake_store *)base;
 }
 
-/* The link to the oldest bind of 'device', or to the oldest find if that is CONN_NONE. */
+/* The link to the oldest bind of 'device', or to the oldest send if that is CONN_NONE. */
 static struct fake_call **link_to(struct fake_store *store, conn_id device)
 {
     struct fake_call **link = &store->first;
@@ -77,18 +77,18 @@ static void store_unbind(struct mapping_store *base, conn_id device)
     forget_device(store, device);
 }
 
-static void store_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
-                       void *ctx)
+static void store_send(struct mapping_store *base, const struct message *message,
+                       mapping_sent_fn *sent, void *ctx)
 {
     struct fake_store *store = fake(base);
-    transcript_add(&store->asked, "find %.*s", (int)uid.len, uid.ptr);
-    add_call(store, (struct fake_call){.device = CONN_NONE, .found = found, .ctx = ctx}, uid);
+    transcript_add(&store->asked, "send %.*s", (int)message->to.len, message->to.ptr);
+    add_call(store, (struct fake_call){.device = CONN_NONE, .sent = sent, .ctx = ctx}, message->to);
 }
 
 static const struct mapping_store_ops fake_store_ops = {
     .bind = store_bind,
     .unbind = store_unbind,
-    .find = store_find,
+    .send = store_send,
 };
 
 void fake_store_init(struct fake_store *store)
@@ -134,7 +134,7 @@ static void answer_ok(struct fake_store *store, const struct fake_call *call)
             found[n++] = store->devices[i].conn;
         }
     }
-    call->found(call->ctx, ERR_OK, found, n);
+    call->sent(call->ctx, &(struct sent){.err = ERR_OK, .devices = found, .n = n});
 }
 
 static void answer_call(struct fake_store *store, struct fake_call **link, bool unavailable)
@@ -150,7 +150,7 @@ static void answer_call(struct fake_store *store, struct fake_call **link, bool 
     } else if (call->device != CONN_NONE) {
         call->bound(call->ctx, call->device, ERR_UNAVAILABLE);
     } else {
-        call->found(call->ctx, ERR_UNAVAILABLE, NULL, 0);
+        call->sent(call->ctx, &(struct sent){.err = ERR_UNAVAILABLE});
     }
     free(call);
 }
@@ -172,13 +172,13 @@ void fake_store_answer_unavailable(struct fake_store *store)
     answer_call(store, &store->first, true);
 }
 
-void fake_store_answer_find(struct fake_store *store, const conn_id *devices, size_t n)
+void fake_store_answer_send(struct fake_store *store, const conn_id *devices, size_t n)
 {
     struct fake_call **link = link_to(store, CONN_NONE);
     struct fake_call *call = *link;
     assert_non_null(call);
     *link = call->next;
-    call->found(call->ctx, ERR_OK, devices, n);
+    call->sent(call->ctx, &(struct sent){.err = ERR_OK, .devices = devices, .n = n});
     free(call);
 }
 

@@ -1,7 +1,7 @@
 /* fake_store.h - a mapping store that answers when it is told, writes down what it is asked, and
  * fails the test when its caller breaks the rules of mapping_store.h.
  *
- *   bind 1 alice     find bob     unbind 1 */
+ *   bind 1 alice     send bob     unbind 1 */
 #ifndef CHAT_TEST_FAKE_STORE_H
 #define CHAT_TEST_FAKE_STORE_H
 
@@ -42,8 +42,8 @@ void fake_store_answer_all(struct fake_store *store);
 /* Answer the oldest call with ERR_UNAVAILABLE. */
 void fake_store_answer_unavailable(struct fake_store *store);
 
-/* Answer the oldest find, though a bind may be older, with these devices. */
-void fake_store_answer_find(struct fake_store *store, const conn_id *devices, size_t n);
+/* Answer the oldest send, though a bind may be older, with these devices. */
+void fake_store_answer_send(struct fake_store *store, const conn_id *devices, size_t n);
 
 /* Answer the bind of 'device', though other calls may be older. */
 void fake_store_answer_bind(struct fake_store *store, conn_id device);
