@@ -21,29 +21,31 @@ struct inbox_limits {
 
 enum {
     INBOX_PAGE_MESSAGES_MAX = 64, /* of one read */
-    INBOX_PAGE_SIZE_MAX = 131072, /* bytes of bodies after which a page ends, at least one message */
-    INBOX_DUP_MS = 300000         /* [HIST-18] for so long a cid is remembered */
+    INBOX_PAGE_SIZE_MAX =
+        131072,           /* bytes of bodies after which a page ends, at least one message */
+    INBOX_DUP_MS = 300000 /* [HIST-18] for so long a cid is remembered */
 };
 
 /* What one read found. Lent until the callback returns. */
 struct inbox_page {
-    enum err err;             /* ERR_OK or ERR_UNAVAILABLE; then the rest is not set */
-    struct message_id after;  /* where it began: as asked, or what is confirmed */
-    struct message_id newest; /* the uid's last message, retained or not; none: there never was one */
-    bool gap; /* [HIST-10] a message behind 'after' was dropped, or may have been, for all the store
-                 knows of an 'after' that is older than what it has */
+    enum err err;            /* ERR_OK or ERR_UNAVAILABLE; then the rest is not set */
+    struct message_id after; /* where it began: as asked, or what is confirmed */
+    struct message_id
+        newest;   /* the uid's last message, retained or not; none: there never was one */
+    bool dropped; /* a message behind 'after' was, by the limits or by somebody's hand */
+    bool gap; /* [HIST-10] it was, or may have been: 'after' is older than all the store knows */
     const struct delivery *messages; /* behind 'after', oldest first, without gaps among them */
-    size_t n; /* 0: there is none behind 'after' */
+    size_t n;                        /* 0: there is none behind 'after' */
 };
 
 typedef void inbox_read_fn(void *ctx, const struct inbox_page *page);
 
 struct inbox_ops {
-    /* Read a page of the messages of 'uid' behind 'after', or, if that is NULL, behind what is
-     * confirmed. Copies its arguments. 'read' fires exactly once, from a later turn; at destroy()
-     * inside that, with ERR_UNAVAILABLE. */
+    /* Read at most 'n_max' messages of 'uid' behind 'after', or, if that is NULL, behind what is
+     * confirmed; with 0 only what the page says of the inbox. Copies its arguments. 'read' fires
+     * exactly once, from a later turn; at destroy() inside that, with ERR_UNAVAILABLE. */
     void (*read)(struct mapping_store *store, struct str uid, const struct message_id *after,
-                 inbox_read_fn *read, void *ctx);
+                 size_t n_max, inbox_read_fn *read, void *ctx);
 
     /* [HIST-13] Every message of 'uid' up to 'id' is confirmed. Of no effect if it is already. A send
      * or read that is called later sees it. May be lost with the link to the store. */

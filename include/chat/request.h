@@ -35,7 +35,7 @@ struct request {
     bool has_since;
     bool since_valid; /* false only if there is a since and it is not an id: [HIST-9] */
     struct message_id since;
-    struct str cid_value; /* the cid, escapes decoded: [HIST-18]; len 0: none */
+    struct str cid_value;           /* the cid, escapes decoded: [HIST-18]; len 0: none */
     char cid_decoded[CID_SIZE_MAX]; /* what 'cid_value' points to if it was written with escapes */
 };
 

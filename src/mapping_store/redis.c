@@ -11,8 +11,8 @@
 
 enum {
     COMMANDS_IN_FLIGHT_MAX = 262144, /* above it everything is answered ERR_UNAVAILABLE */
-    HOLD_PART = 6,       /* of timeout_ms, for which requests wait for a store that starts */
-    REFRESH_TICKS = 200, /* parts into which refresh_ms is cut */
+    HOLD_PART = 6,           /* of timeout_ms, for which requests wait for a store that starts */
+    REFRESH_TICKS = 200,     /* parts into which refresh_ms is cut */
     REFRESH_TICKS_USED = 180 /* in which every device has its turn: some are left for delays */
 };
 

@@ -111,7 +111,7 @@ static char *put_escaped(char *p, struct str s)
 size_t delivery_size_max(const struct delivery *delivery)
 {
     return sizeof DELIVERY_HEAD DELIVERY_FROM DELIVERY_FROM_END ID_HEAD ID_END DELIVERY_TIME
-                      DELIVERY_BROADCAST DELIVERY_END +
+               DELIVERY_BROADCAST DELIVERY_END +
            MESSAGE_ID_SIZE_MAX + TIME_SIZE_MAX + delivery->body.len +
            delivery->from.len * ESCAPED_SIZE_MAX;
 }

@@ -56,8 +56,7 @@ static void msg_sent(void *ctx, const struct sent *sent)
 
 void msg_ask(struct router *router, struct slot *slot)
 {
-    struct message message = {.to = slot->request.uid,
-                              .from = session_uid(slot->session),
-                              .body = slot->request.body};
+    struct message message = {
+        .to = slot->request.uid, .from = session_uid(slot->session), .body = slot->request.body};
     router->store->ops->send(router->store, &message, msg_sent, slot);
 }
