@@ -37,6 +37,7 @@ struct server {
     struct transport *transport;
     struct mapping_store *store;
     struct router *router;
+    struct str broadcasters[BROADCASTERS_MAX];
     uv_signal_t signals[N_STOP_SIGNALS];
     bool stopping;
 };
@@ -76,18 +77,41 @@ static enum err open_transport(struct server *server, struct config *config)
 
 static struct mapping_store *open_store(struct loop *loop, const struct config *config)
 {
+    const struct inbox_limits history = {
+        .messages_max = config->history_messages_max,
+        .retention_ms = (uint64_t)config->history_days * 24 * 3600 * 1000,
+        .memory_max = config->history_memory_max,
+    };
+    const struct inbox_limits *limits = config->features.history ? &history : NULL;
     if (!config->has_redis) {
         log_line(LOG_INFO, "mapping_in_memory",
-                 "note=\"one node only; who is signed as whom is gone when it ends\"");
-        return memory_store_create(loop);
+                 "note=\"one node only; who is signed as whom%s is gone when it ends\"",
+                 config->features.history ? ", and every message," : "");
+        return memory_store_create(loop, limits);
     }
     const struct redis_store_options options = {
         .url = config->redis,
         .node_name = config->node_name,
         .timeout_ms = config->redis_timeout_ms,
         .refresh_ms = config->redis_refresh_ms,
+        .history = limits,
+        .nodes = config->features.nodes,
     };
     return redis_store_create(loop, &options);
+}
+
+/* The router borrows the uids from 'config'. */
+static struct router *open_router(struct server *server, const struct config *config)
+{
+    struct router_options options = {.features = config->features,
+                                     .broadcasters = server->broadcasters};
+    const char *uid = config->broadcasters;
+    while (*uid != '\0') {
+        size_t len = strcspn(uid, ",");
+        server->broadcasters[options.n_broadcasters++] = (struct str){uid, len};
+        uid += len + (uid[len] == ',');
+    }
+    return router_create(transport_sink(server->transport), server->store, random_hex, &options);
 }
 
 static void on_store_closed(void *ctx)
@@ -147,7 +171,7 @@ static int serve(struct config *config)
         return EX_UNAVAILABLE;
     }
     server.store = open_store(server.loop, config);
-    server.router = router_create(transport_sink(server.transport), server.store, random_hex);
+    server.router = open_router(&server, config);
     watch_signals(&server);
     transport_start(server.transport, server.router);
     say_listening(config);

@@ -18,6 +18,8 @@ struct redis_store_options {
     const char *node_name; /* config.h; unique in the deployment */
     uint64_t timeout_ms;   /* for connecting, and for each command */
     uint64_t refresh_ms;   /* every trace is written again within this time ([STORE-8]) */
+    const struct inbox_limits *history; /* switches that feature on, NULL off; copied */
+    bool nodes;                         /* and this one */
 };
 
 /* Copies 'options'. Returns at once and connects in the background: a Redis that is away is not an

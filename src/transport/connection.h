@@ -48,6 +48,7 @@ struct connection {
     uint16_t close_code; /* not 0: close with it when the outbox has left */
     bool to_flush;       /* is in the transport's list of those that have something to say */
     bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
+    bool to_drain;    /* the router was told that there is no room: it is told when there is */
     bool pinged;      /* a ping is out, and nothing came since */
     bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
     bool tcp_ended;   /* the peer ended its half of TCP */

@@ -18,6 +18,7 @@ enum {
     CLOSE_UNANSWERED_MS = 100 /* for our close frame to leave */
 };
 
+_Static_assert((int)WHEEL_TICK_MS == (int)ROUTER_TICK_MS, "one tick serves both");
 _Static_assert(LWS_PRE <= OUTBOX_HEADROOM,
                "libwebsockets wants more room in front of what it writes");
 
@@ -106,6 +107,32 @@ static void send_delivery(struct sink *sink, const conn_id *conns, size_t n,
     }
 }
 
+static void send_ping(struct sink *sink, conn_id conn, struct str payload)
+{
+    struct connection *connection = find(sink, conn);
+    if (sends(connection)) {
+        outbox_append(&connection->outbox, FRAME_PING, payload);
+        mark_to_flush(connection);
+    }
+}
+
+/* Half of the outbox, so that replies have room whatever history pours in. */
+static bool has_room(const struct connection *connection)
+{
+    size_t size_max = connection->transport->options.outbox_size_max;
+    return !connection->blocked && connection->outbox.len < size_max / 2;
+}
+
+static bool takes_more(struct sink *sink, conn_id conn)
+{
+    struct connection *connection = find(sink, conn);
+    if (!sends(connection) || has_room(connection)) {
+        return true; /* what is sent to one that is gone goes nowhere */
+    }
+    connection->to_drain = true;
+    return false;
+}
+
 static void close_from_router(struct sink *sink, conn_id conn, uint16_t code)
 {
     struct connection *connection = find(sink, conn);
@@ -125,6 +152,8 @@ static void receive_more(struct sink *sink, conn_id conn, bool more)
 const struct sink_ops transport_sink_ops = {
     .reply = send_reply,
     .deliver = send_delivery,
+    .ping = send_ping,
+    .takes_more = takes_more,
     .close = close_from_router,
     .receive_more = receive_more,
 };
@@ -157,6 +186,10 @@ static void flush(struct connection *connection)
     }
     if (!connection->blocked) {
         write_out(connection);
+    }
+    if (connection->to_drain && has_room(connection)) {
+        connection->to_drain = false;
+        router_drained(connection->transport->router, connection->id);
     }
     if (connection->peer_closed || (connection->close_code != 0 && !connection->blocked)) {
         transport_attend(connection);
@@ -335,4 +368,5 @@ void transport_tick(void *context)
     struct transport *transport = context;
     deadline_wheel_turn(&transport->wheel, loop_now_ms(transport->loop), deadline_expired,
                         transport);
+    router_tick(transport->router);
 }

@@ -156,6 +156,13 @@ static void received(struct connection *connection, struct str piece)
     }
 }
 
+static void ponged(struct connection *connection, struct str payload)
+{
+    if (connection->state == CONNECTION_OPEN) {
+        router_ponged(connection->transport->router, connection->id, payload);
+    }
+}
+
 static void closed(struct connection *connection)
 {
     if (connection->state == CONNECTION_OPEN) {
@@ -183,6 +190,9 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return established(connection);
     case LWS_CALLBACK_RECEIVE:
         received(connection, (struct str){in, len});
+        return 0;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        ponged(connection, (struct str){in, len});
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         connection_writeable(connection);

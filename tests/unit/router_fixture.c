@@ -20,7 +20,7 @@ int fixture_setup(void **state)
     struct fixture *f = mem_alloc(sizeof *f);
     fake_sink_init(&f->sink);
     fake_store_init(&f->store);
-    f->router = router_create(&f->sink.base, &f->store.base, count_up);
+    f->router = router_create(&f->sink.base, &f->store.base, count_up, &(struct router_options){0});
     n_tokens = 0;
     *state = f;
     return 0;

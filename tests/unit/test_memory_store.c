@@ -13,12 +13,17 @@ static void run_until(struct loop *loop, const int *n, int wanted)
     fake_loop_turn(loop); /* one turn has to be enough */
 }
 
+static struct mapping_store *make_store(struct loop *loop)
+{
+    return memory_store_create(loop, NULL);
+}
+
 int main(void)
 {
     const struct store_maker maker = {
         .name = "memory_store",
         .make_loop = loop_create,
-        .make_store = memory_store_create,
+        .make_store = make_store,
         .run_until = run_until,
     };
     return run_store_contract(&maker);

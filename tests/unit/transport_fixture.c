@@ -125,13 +125,14 @@ int transport_teardown(void **state)
 void given_server_on(struct fixture *f, struct mapping_store *store)
 {
     assert_int_equal(transport_create(f->loop, &f->options, &f->transport), ERR_OK);
-    f->router = router_create(transport_sink(f->transport), store, count_up);
+    f->router =
+        router_create(transport_sink(f->transport), store, count_up, &(struct router_options){0});
     transport_start(f->transport, f->router);
 }
 
 void given_server(struct fixture *f)
 {
-    f->store = memory_store_create(f->loop);
+    f->store = memory_store_create(f->loop, NULL);
     given_server_on(f, f->store);
 }
 

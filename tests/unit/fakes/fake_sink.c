@@ -60,9 +60,24 @@ static void sink_receive_more(struct sink *base, conn_id conn, bool more)
     transcript_add(&sink->said, "%llu: %s", (unsigned long long)conn, more ? "go on" : "stop");
 }
 
+static void sink_ping(struct sink *base, conn_id conn, struct str payload)
+{
+    struct fake_sink *sink = (struct fake_sink *)base;
+    transcript_add(&sink->said, "%llu: ping %.*s", (unsigned long long)conn, (int)payload.len,
+                   payload.ptr);
+}
+
+static bool sink_takes_more(struct sink *base, conn_id conn)
+{
+    struct fake_sink *sink = (struct fake_sink *)base;
+    return conn != sink->slow_conn || sink->slow_room-- > 0;
+}
+
 static const struct sink_ops fake_sink_ops = {
     .reply = sink_reply,
     .deliver = sink_deliver,
+    .ping = sink_ping,
+    .takes_more = sink_takes_more,
     .close = sink_close,
     .receive_more = sink_receive_more,
 };

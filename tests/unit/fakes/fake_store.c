@@ -85,15 +85,22 @@ static void store_send(struct mapping_store *base, const struct message *message
     add_call(store, (struct fake_call){.device = CONN_NONE, .sent = sent, .ctx = ctx}, message->to);
 }
 
+static void store_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
+{
+    fake(base)->events = events;
+    fake(base)->events_ctx = ctx;
+}
+
 static const struct mapping_store_ops fake_store_ops = {
     .bind = store_bind,
     .unbind = store_unbind,
     .send = store_send,
+    .listen = store_listen,
 };
 
 void fake_store_init(struct fake_store *store)
 {
-    *store = (struct fake_store){.base = {&fake_store_ops}};
+    *store = (struct fake_store){.base = {.ops = &fake_store_ops}};
 }
 
 void fake_store_fini(struct fake_store *store)

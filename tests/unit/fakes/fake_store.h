@@ -9,6 +9,7 @@
 
 #include "chat/limits.h"
 #include "chat/mapping_store.h"
+#include "chat/nodes.h"
 #include "fakes/transcript.h"
 
 enum {
@@ -28,6 +29,8 @@ struct fake_store {
     size_t n_devices;
     unsigned fail_on; /* the n-th answer from now is ERR_UNAVAILABLE; 0: none */
     bool is_destroying;
+    const struct node_events *events; /* listen() */
+    void *events_ctx;
 };
 
 void fake_store_init(struct fake_store *store);
