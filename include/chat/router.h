@@ -66,6 +66,10 @@ enum {
 };
 void router_tick(struct router *router);
 
+/* Why requests cannot be done now, one clause of English without a full stop, lent until the next
+ * call; NULL: they can. */
+const char *router_trouble(struct router *router);
+
 /* Connections that are signed now. */
 size_t router_n_signed(const struct router *router);
 

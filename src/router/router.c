@@ -381,6 +381,11 @@ void router_tick(struct router *router)
     }
 }
 
+const char *router_trouble(struct router *router)
+{
+    return router->store->ops->trouble(router->store);
+}
+
 size_t router_n_signed(const struct router *router)
 {
     return sessions_n_signed(router->sessions);

@@ -91,11 +91,17 @@ static void store_listen(struct mapping_store *base, const struct node_events *e
     fake(base)->events_ctx = ctx;
 }
 
+static const char *store_trouble(struct mapping_store *base)
+{
+    return fake(base)->trouble;
+}
+
 static const struct mapping_store_ops fake_store_ops = {
     .bind = store_bind,
     .unbind = store_unbind,
     .send = store_send,
     .listen = store_listen,
+    .trouble = store_trouble,
 };
 
 void fake_store_init(struct fake_store *store)

@@ -29,6 +29,7 @@ struct fake_store {
     size_t n_devices;
     unsigned fail_on; /* the n-th answer from now is ERR_UNAVAILABLE; 0: none */
     bool is_destroying;
+    const char *trouble;
     const struct node_events *events; /* listen() */
     void *events_ctx;
 };
