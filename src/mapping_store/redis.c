@@ -1,6 +1,7 @@
 #include "mapping_store/redis.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,36 +24,6 @@ static struct redis_store *as_redis(struct mapping_store *base)
 
 /* ---- binds and sends ---- */
 
-static void on_counted(void *ctx, const redisReply *reply)
-{
-    struct op *op = ctx;
-    struct redis_store *store = op->store;
-    bool is_count = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
-    if (!is_count && reply != NULL) {
-        redis_log_error(store, "send",
-                        reply->type == REDIS_REPLY_ERROR ? reply->str : "not the reply of a set");
-    }
-    /* [STORE-13] A value of another type is as good as a deleted set. */
-    bool has_answered = is_count || (reply != NULL && redis_is_wrong_type(reply));
-    pending_done(store->pending, op, has_answered ? ERR_OK : ERR_UNAVAILABLE);
-}
-
-/* Redis is asked for each message, so that "unavailable" is true, and because fds of other nodes
- * will come from here; what to do with them is SPEC 8, which is not specified yet: today one
- * node is all there is, and only the set's size is asked, which costs the same whatever somebody
- * put there. What Redis says about this process is not used: an fd there never decides who a
- * connection is ([ID-1]), and a set that somebody deleted does not cost a live device its message
- * ([STORE-8]). */
-static void send_start(struct redis_store *store, struct op *op)
-{
-    struct name set = key_of_uid(op->message.to);
-    struct str args[] = {STR("SCARD"), name_str(&set)};
-    op->store = store;
-    if (!redis_link_command(store->link, args, 2, on_counted, op)) {
-        pending_done(store->pending, op, ERR_UNAVAILABLE);
-    }
-}
-
 static void op_start(void *ctx, struct op *op)
 {
     struct redis_store *store = ctx;
@@ -65,7 +36,7 @@ static void op_start(void *ctx, struct op *op)
     } else if (op->kind == OP_BIND) {
         redis_bind_start(store, op);
     } else if (op->kind == OP_SEND) {
-        send_start(store, op);
+        redis_send_start(store, op);
     } else {
         pending_done(store->pending, op, ERR_OK);
     }
@@ -112,6 +83,7 @@ static void set_state(struct redis_store *store, enum store_state state)
     if (was_starting) {
         loop_timer_stop(store->hold_timer);
         pending_each(store->pending, op_start, store);
+        redis_readings_start(store);
     }
 }
 
@@ -267,11 +239,13 @@ static void redis_destroy(struct mapping_store *base)
     store->state = STORE_CLOSED;
     redis_link_destroy(store->link); /* binds, walks and registrations end, each with BATCH_LOST */
     store->link = NULL;
+    redis_readings_fail(store);
     pending_destroy(store->pending);
     loop_timer_destroy(store->hold_timer);
     loop_timer_destroy(store->lease_timer);
     loop_timer_destroy(store->refresh_timer);
     loop_timer_destroy(store->close_timer);
+    loop_timer_destroy(store->reading_timer);
     devices_destroy(store->devices);
     free(store);
 }
@@ -295,6 +269,7 @@ static void start_timers(struct redis_store *store)
     store->lease_timer = loop_timer_create(store->loop, on_lease_timer, store);
     store->refresh_timer = loop_timer_create(store->loop, on_refresh_timer, store);
     store->close_timer = loop_timer_create(store->loop, on_close_timer, store);
+    store->reading_timer = loop_timer_create(store->loop, redis_on_reading_timer, store);
     loop_timer_start(store->hold_timer, store->timeout_ms / HOLD_PART, 0);
     loop_timer_start(store->lease_timer, LEASE_RENEWAL_MS, LEASE_RENEWAL_MS);
     loop_timer_start(store->refresh_timer, tick_ms, tick_ms);
@@ -311,6 +286,14 @@ static void draw_node(struct redis_store *store, const char *node_name)
     assert(is_node && strlen(node_name) == name.len); /* config.h allows no other names */
 }
 
+static void use_history(struct redis_store *store, const struct inbox_limits *limits)
+{
+    store->base.inbox = &redis_inbox_ops;
+    snprintf(store->messages_max, sizeof store->messages_max, "%" PRIu32, limits->messages_max);
+    snprintf(store->retention_ms, sizeof store->retention_ms, "%" PRIu64, limits->retention_ms);
+    snprintf(store->dup_ms, sizeof store->dup_ms, "%d", INBOX_DUP_MS);
+}
+
 struct mapping_store *redis_store_create(struct loop *loop,
                                          const struct redis_store_options *options)
 {
@@ -321,7 +304,12 @@ struct mapping_store *redis_store_create(struct loop *loop,
     store->state = STORE_STARTING;
     store->timeout_ms = options->timeout_ms;
     store->refresh_ms = options->refresh_ms;
+    store->is_body = options->is_body;
+    store->readings_end = &store->readings;
     draw_node(store, options->node_name);
+    if (options->history != NULL) {
+        use_history(store, options->history);
+    }
     store->devices = devices_create();
     store->pending = pending_create(loop, store->devices);
     start_timers(store);

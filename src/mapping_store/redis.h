@@ -1,6 +1,9 @@
 /* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5.
  *
  *   redis.c         the port; when the store may be used; the lease and the refresh
+ *   redis_send.c    a msg: who gets it; with history it is stored first
+ *   redis_inbox.c   messages that are stored: read and confirmed
+ *   redis_script.c  the scripts in redis_scripts/, which Redis runs
  *   redis_join.c    after each connect: predecessors' traces go, ours are put right
  *   redis_bind.c    a sign: our traces are written, stale ones removed
  *   redis_repair.c  traces are written again; keys of another type are replaced
@@ -23,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chat/inbox.h"
 #include "chat/limits.h"
 #include "chat/loop.h"
 #include "chat/mapping_store.h"
@@ -37,8 +41,18 @@ enum {
     SET_TTL_S = 90000, /* longer than its members' own keys: what nobody renews goes in the end */
     LEASE_MS = 10000,
     LEASE_RENEWAL_MS = 2000,
-    REGISTER_BATCH = 500, /* devices that are written again in one go */
-    PREDECESSORS_MAX = 64 /* dead nodes that one start cleans up after */
+    REGISTER_BATCH = 500,  /* devices that are written again in one go */
+    PREDECESSORS_MAX = 64, /* dead nodes that one start cleans up after */
+    SHA_DIGITS = 40,       /* hexadecimal: by it Redis knows a script */
+    NUMBER_SIZE_MAX = 21   /* bytes of a number's text, with its terminator */
+};
+
+/* Each is redis_scripts/<name>.lua; what it takes and returns stands there. */
+enum script {
+    SCRIPT_APPEND,
+    SCRIPT_READ,
+    SCRIPT_CONFIRM,
+    N_SCRIPTS
 };
 
 enum store_state {
@@ -58,9 +72,18 @@ struct redis_store {
     uint64_t timeout_ms;
     uint64_t refresh_ms;
     char node_name[NODE_NAME_SIZE_MAX + 1];
-    char node[NODE_SIZE_MAX + 1]; /* <node_name>-<random digits> */
-    bool is_joining;              /* connected, and not yet open */
-    bool has_taken_over;          /* from predecessors: once in a process' life */
+    char node[NODE_SIZE_MAX + 1];     /* <node_name>-<random digits> */
+    bool (*is_body)(struct str text); /* redis_store.h */
+    char shas[N_SCRIPTS][SHA_DIGITS];
+    bool is_loading_scripts;
+    char messages_max[NUMBER_SIZE_MAX]; /* of history, as scripts take them: */
+    char retention_ms[NUMBER_SIZE_MAX];
+    char dup_ms[NUMBER_SIZE_MAX];
+    struct reading *readings; /* which are not answered yet */
+    struct reading **readings_end;
+    struct loop_timer *reading_timer;
+    bool is_joining;     /* connected, and not yet open */
+    bool has_taken_over; /* from predecessors: once in a process' life */
     char predecessors[PREDECESSORS_MAX][NODE_SIZE_MAX + 1]; /* still to be cleaned up after */
     size_t n_predecessors;
     uint64_t redis_now_ms; /* Redis' clock, when they were looked for */
@@ -172,6 +195,65 @@ typedef void redis_written_fn(struct redis_store *store, enum batch_result resul
 /* Write the traces of the next 'n' devices of the line, once more after a repair if a key has
  * another type, then call 'done', possibly at once. */
 void redis_write_next(struct redis_store *store, size_t n, redis_written_fn *done);
+
+/* ---- redis_script.c ---- */
+
+/* Have Redis know the scripts that are used, then call 'done', possibly at once. */
+void redis_scripts_load(struct redis_store *store, redis_written_fn *done);
+
+/* As redis_link_command(), for EVALSHA: 'args' begins with the number of keys at [2], the first two
+ * are filled in. */
+bool redis_script_call(struct redis_store *store, enum script script, struct str *args, size_t n,
+                       redis_reply_fn *replied, void *ctx);
+
+/* 'reply' is not what the script returns; NULL is allowed. Logs it. If Redis does not know the
+ * script any more (SCRIPT FLUSH), that is mended: what is called next works. What was called is
+ * not called again, for it would overtake what was asked meanwhile ([ORDER-2]). */
+void redis_script_failed(struct redis_store *store, const char *what, const redisReply *reply);
+
+/* ---- redis_send.c ---- */
+
+/* Do what the send 'op' asks, then pending_done(). */
+void redis_send_start(struct redis_store *store, struct op *op);
+
+/* ---- redis_inbox.c ---- */
+
+enum {
+    INBOX_KEY_SIZE_MAX = 40 + 3 * UID_SIZE_MAX,
+    INBOX_KEYS_SIZE_MAX = 3 * INBOX_KEY_SIZE_MAX + 2 * UID_SIZE_MAX + CID_SIZE_MAX + 32
+};
+
+/* The keys of one uid's inbox. Do not copy: they point to the bytes here. */
+struct inbox_keys {
+    struct str inbox; /* chat_inbox:{chat_map_uid_fd:<uid>}: a stream */
+    struct str state; /* chat_inbox_state:{…}: a hash, of ids; inbox.lua knows which */
+    struct str set;   /* chat_map_uid_fd:<uid> */
+    struct str cid;   /* chat_dup:{…}:<length of from>:<from><cid>: a string, an id */
+    struct str uid;   /* borrowed */
+    size_t len;
+    char bytes[INBOX_KEYS_SIZE_MAX];
+};
+
+/* Fills all but 'cid'. Borrows 'uid' until inbox_keys_add_cid(). */
+void inbox_keys_of(struct inbox_keys *keys, struct str uid);
+void inbox_keys_add_cid(struct inbox_keys *keys, struct str from, struct str cid);
+
+/* False: the reply is not an id. */
+bool redis_reply_id(const redisReply *reply, struct message_id *out);
+
+/* Log what a script has put right, if anything. */
+void redis_log_note(struct redis_store *store, const redisReply *note);
+
+/* May this, which comes from Redis, be sent to a client? */
+bool redis_is_delivery(const struct redis_store *store, const struct delivery *delivery);
+
+/* The store's state has changed: what waited for that is asked, or fails. */
+void redis_readings_start(struct redis_store *store);
+/* Answer all with ERR_UNAVAILABLE now. */
+void redis_readings_fail(struct redis_store *store);
+void redis_on_reading_timer(void *ctx);
+
+extern const struct inbox_ops redis_inbox_ops;
 
 /* ---- redis_bind.c ---- */
 

@@ -320,9 +320,12 @@ static void take_over(struct redis_store *store)
     batch_send(batch);
 }
 
-void redis_join_start(struct redis_store *store)
+static void on_scripts_loaded(struct redis_store *store, enum batch_result result,
+                              const char *error)
 {
-    store->is_joining = true;
+    if (!join_goes_on(store, result, error)) {
+        return;
+    }
     /* Once: later, a namesake or an expired lease may be a server that is only slow to come
      * back. */
     if (store->has_taken_over) {
@@ -330,6 +333,12 @@ void redis_join_start(struct redis_store *store)
     } else {
         take_over(store);
     }
+}
+
+void redis_join_start(struct redis_store *store)
+{
+    store->is_joining = true;
+    redis_scripts_load(store, on_scripts_loaded);
 }
 
 /* ---- a clean stop ---- */
