@@ -47,8 +47,8 @@ struct inbox_ops {
     void (*read)(struct mapping_store *store, struct str uid, const struct message_id *after,
                  size_t n_max, inbox_read_fn *read, void *ctx);
 
-    /* [HIST-13] Every message of 'uid' up to 'id' is confirmed. Of no effect if it is already. A send
-     * or read that is called later sees it. May be lost with the link to the store. */
+    /* [HIST-13] Every message of 'uid' up to 'id' is confirmed. Of no effect if it is already. A
+     * send or read that is called later sees it. May be lost with the link to the store. */
     void (*confirm)(struct mapping_store *store, struct str uid, struct message_id id);
 };
 

@@ -31,8 +31,8 @@ struct router_options {
     size_t n_broadcasters;          /* 0: everybody may */
 };
 
-/* Borrows both ports until destroyed, copies 'options'. Caller owns. At the end every connection is closed, then
- * the store is destroyed, which answers what is pending, then the router. */
+/* Borrows both ports until destroyed, copies 'options'. Caller owns. At the end every connection
+ * is closed, then the store is destroyed, which answers what is pending, then the router. */
 struct router *router_create(struct sink *sink, struct mapping_store *store,
                              router_random_fn *random, const struct router_options *options);
 void router_destroy(struct router *router); /* NULL is allowed */

@@ -26,7 +26,8 @@ struct sink_ops {
     void (*deliver)(struct sink *sink, const conn_id *conns, size_t n,
                     const struct delivery *delivery);
 
-    /* Send a ping with 'payload', of at most 125 bytes; its pong comes as router_ponged(). Copies it. */
+    /* Send a ping with 'payload', of at most 125 bytes; its pong comes as router_ponged().
+     * Copies it. */
     void (*ping)(struct sink *sink, conn_id conn, struct str payload);
 
     /* Does the peer read fast enough to be given more? False is a promise: router_drained() comes

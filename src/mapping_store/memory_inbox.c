@@ -396,8 +396,10 @@ void memory_inbox_destroy(struct memory_inbox *all)
     if (all == NULL) {
         return;
     }
-    while (all->first != NULL) {
-        forget(all, all->first);
+    struct inbox *behind;
+    for (struct inbox *inbox = all->first; inbox != NULL; inbox = behind) {
+        behind = inbox->behind;
+        forget(all, inbox);
     }
     while (all->oldest_dup != NULL) {
         dups_forget_oldest(all);

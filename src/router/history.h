@@ -26,7 +26,8 @@ void history_deliver(struct router *router, struct str to, const struct delivery
 void history_newest_known(struct router *router, struct str uid, struct message_id newest,
                           const conn_id *devices, size_t n);
 
-/* [CAST-7] Must the broadcast wait until 'session' has read what comes before it? Then a copy does. */
+/* [CAST-7] Must the broadcast wait until 'session' has read what comes before it? Then a copy
+ * does. */
 bool history_holds_broadcast(struct session *session, const struct delivery *delivery);
 
 /* [ORDER-3] May the reply to a message with this id be said, because the session has got the

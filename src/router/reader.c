@@ -57,8 +57,8 @@ static bool takes_more(const struct session *session)
     return sink->ops->takes_more(sink, session->conn);
 }
 
-/* The messages are in the inbox, so a peer that does not read costs no memory: it is given more when
- * it has read. */
+/* The messages are in the inbox, so a peer that does not read costs no memory: it is given more
+ * when it has read. */
 static bool block(struct reader *reader)
 {
     reader->state = READER_BLOCKED;

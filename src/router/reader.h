@@ -45,8 +45,8 @@ void reader_destroy(struct reader *reader);
 /* Begin anew behind 'after': nothing that was asked or held before counts. Reads. */
 void reader_begin(struct session *session, struct message_id after);
 
-/* A message came live. True: it is this device's turn to be given it, which the caller does. False: it
- * has it, or reads it. */
+/* A message came live. True: it is this device's turn to be given it, which the caller does.
+ * False: it has it, or reads it. */
 bool reader_takes(struct session *session, struct message_id id, struct message_id previous);
 
 /* The uid's last message is 'newest', or was a moment ago. */
