@@ -70,7 +70,7 @@ class Faults:
 
     def disturbed(self, node: int) -> list[Window]:
         """When anything was wrong with the node, its link or Redis that may keep it from its work."""
-        kinds = (*AWAY, *NODE_GONE, "link-delay", "link-reset")
+        kinds = (*AWAY, *NODE_GONE, "link-delay", "link-reset", "script-flush")
         return self._cached("any", node, lambda fault: Window(fault.began, fault.healed), kinds)
 
     def lost_broadcasts(self, begin: float, end: float) -> bool:
