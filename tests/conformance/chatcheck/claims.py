@@ -10,6 +10,8 @@ from functools import cache
 
 from chatcheck.clauses import load_spec
 
+LAST_ID = f"{2**53 - 1}-{2**53 - 1}"  # SPEC 7: none comes behind it
+
 _only_original = False
 
 _CLAUSES_OF_CODES = {
@@ -39,6 +41,11 @@ def echoed(cid: str) -> dict[str, str]:
 def refuses(code: str) -> bool:
     """Does the server claim to refuse what is answered with this code?"""
     return code not in _CLAUSES_OF_CODES or claims(_CLAUSES_OF_CODES[code])
+
+
+def from_now_on(features: frozenset[str]) -> dict[str, str]:
+    """What a sign says so that nothing that was sent before it comes behind its reply (HIST-8, HIST-21)."""
+    return {"since": LAST_ID} if "history" in features else {}
 
 
 @cache

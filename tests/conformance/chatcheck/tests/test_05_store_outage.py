@@ -86,8 +86,8 @@ def test_a_sign_and_a_msg_are_unavailable_within_3_s(server: Server, outage: Out
     What is wrong with a request is still said first (REPLY-6). Twin: afterwards the same requests succeed.
 
     REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
-    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
-    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,
+    `unavailable`. Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
 
     CID-1: "The reply to a legal request that carries `cid`, a string of 1 to 64 bytes of UTF-8, MUST carry
     the same `cid`."
