@@ -13,6 +13,7 @@ from chatcheck.clauses import load_spec
 LAST_ID = f"{2**53 - 1}-{2**53 - 1}"  # SPEC 7: none comes behind it
 
 _only_original = False
+_has_history = False
 
 _CLAUSES_OF_CODES = {
     "invalid_cid": "CID-3",
@@ -43,9 +44,15 @@ def refuses(code: str) -> bool:
     return code not in _CLAUSES_OF_CODES or claims(_CLAUSES_OF_CODES[code])
 
 
-def from_now_on(features: frozenset[str]) -> dict[str, str]:
+def declare_history(declared: bool) -> None:
+    """Set by the plugin, once, before the first test."""
+    global _has_history
+    _has_history = declared
+
+
+def from_now_on() -> dict[str, str]:
     """What a sign says so that nothing that was sent before it comes behind its reply (HIST-8, HIST-21)."""
-    return {"since": LAST_ID} if "history" in features else {}
+    return {"since": LAST_ID} if _has_history else {}
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chatcheck.address import Address
-from chatcheck.claims import claim_only_original, claims
+from chatcheck.claims import claim_only_original, claims, declare_history
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.report.model import RED, VERDICTS
 from chatcheck.target import Documented, Server, Target, Unreachable
@@ -138,6 +138,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Bookkeeper(summary))
     config.pluginmanager.register(Workers(config.getoption("jobs")))
     claim_only_original(config.getoption("profile") == "original")
+    declare_history("history" in (config.getoption("feature") or ()))
     if config.getoption("timeout_factor") <= 0:
         raise pytest.UsageError("--timeout-factor: expected a number above 0")
     set_factor(config.getoption("timeout_factor"))

@@ -201,17 +201,20 @@ class Server:
         return client
 
     def signed(self, uid: str | None = None) -> Client:
-        """A new device of this uid, or of a fresh one."""
+        """A new device of this uid, which gets nothing that was sent before, or of a fresh one."""
         __tracebackhide__ = True
         client = self.connect()
-        client.sign(uid if uid is not None else self.uid())
+        if uid is None:
+            client.sign(self.uid())
+        else:
+            client.sign(uid, **from_now_on())
         return client
 
     def broadcaster(self) -> Client:
         """A new device of a uid that may broadcast."""
         __tracebackhide__ = True
         client = self.connect()
-        client.sign(self.documented.broadcaster or self.uid(), **from_now_on(self.documented.features))
+        client.sign(self.documented.broadcaster or self.uid(), **from_now_on())
         return client
 
     def raw(self, handshake: bool = True, receive_buffer: int | None = None) -> RawClient:

@@ -127,13 +127,14 @@ class FeatureServer(Server):
     def _begin(self, connection: Connection, request: Request, past: Past) -> None:
         """The connection is a device from now on, and 'past' is what it gets before anything live."""
         assert request.uid is not None
-        before = self._progress.get(connection.fd) if connection.uid == request.uid else None
-        self._bind(connection, request.uid)
-        if before is not None and request.since is None:  # [HIST-20]
+        before = self._progress.get(connection.fd)
+        if before and connection.uid == request.uid and request.since is None:  # [HIST-20]
             before.past = [entry for entry in past.entries if entry.id not in before.got]
             return
-        if before is not None and before.asking:
+        if before and before.asking:
             before.asking.cancel()
+            self._ask(connection)
+        self._bind(connection, request.uid)
         self._progress[connection.fd] = Progress(past.newest, past=past.entries)
         connection.hands_on_pongs = True
 

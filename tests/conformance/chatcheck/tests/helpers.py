@@ -34,6 +34,10 @@ def send_in_one_write(raw: RawClient, texts: Iterable[str], *frames: bytes) -> N
 
 def fence_devices(*devices: Conversation) -> None:
     """Prove that nothing has arrived at any of the devices, which have to be all that their uid has."""
+    if devices[0].uid == devices[0].own_words.shared_uid:
+        for device in devices:
+            device.fence()
+        return
     first, body = devices[0], fresh()
     first.send(type="msg", to=first.uid, body=body)
     for device in devices:

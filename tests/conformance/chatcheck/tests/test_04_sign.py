@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from chatcheck.claims import from_now_on
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
 
@@ -94,7 +95,7 @@ def test_from_the_reply_on_messages_reach_the_device(server: Server) -> None:
         uid, body = server.uid(), fresh()
         bob.msg(uid, fresh())
         alice = server.connect()
-        alice.sign(uid)
+        alice.sign(uid, **from_now_on())
         bob.send(type="msg", to=uid, body=body)
         alice.expect_delivery(body, bob.uid)
         bob.expect_reply(1)
@@ -126,6 +127,7 @@ def test_signing_again_as_the_same_uid_keeps_one_copy(server: Server) -> None:
         alice.sign(uid)
         deliver_to_all(bob, uid, alice, alices_other)
     alice.sign(server.uid())
+    alice.sign(uid, **from_now_on())
     for _ in range(3):
         alice.sign(uid)
         deliver_to_all(bob, uid, alice, alices_other)
@@ -164,7 +166,7 @@ def test_a_device_moves_between_uids_of_which_one_begins_with_the_other(
     bob, short = server.signed(), server.uid()
     for old, new in ((short, short + lengthen), (short + lengthen, short)):
         mover = server.signed(old)
-        mover.sign(new)
+        mover.sign(new, **from_now_on())
         bob.msg(old, fresh())
         deliver_to_all(bob, new, mover)
         mover.fence()
@@ -208,7 +210,7 @@ def test_a_sign_that_fails_leaves_the_connection_as_it_was(server: Server, signe
         if signed:
             deliver_to_all(bob, client.uid, client)
         client.fence()
-    client.sign(wanted)
+    client.sign(wanted, **from_now_on())
     deliver_to_all(bob, wanted, client)
     client.fence()
 

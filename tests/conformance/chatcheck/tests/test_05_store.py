@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chatcheck.claims import refuses
+from chatcheck.claims import from_now_on, refuses
 from chatcheck.target import Server
 from chatcheck.tests.helpers import (
     deliver_to_all,
@@ -138,7 +138,7 @@ def test_without_devices_there_is_no_key(server: Server) -> None:
     mover.sign(other)
     assert server.redis.exists(key) == 0
 
-    mover.sign(uid)
+    mover.sign(uid, **from_now_on())
     last = server.signed(uid)
     mover.sign(other)
     assert server.redis.exists(key) == 1
