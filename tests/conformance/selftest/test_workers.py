@@ -17,7 +17,7 @@ import pytest
 
 from chatcheck.timing import eventually
 
-from .test_cli import ENVIRONMENT, MODEL, chatcheck
+from .test_cli import ENVIRONMENT, MODEL, chatcheck, server_that_accepts
 
 pytestmark = pytest.mark.limit(120)
 
@@ -118,6 +118,14 @@ def test_a_server_that_cannot_be_started_ends_the_run_with_3(tmp_path: Path) -> 
 
     assert run.returncode == 3
     assert "the server ended with status 1" in run.stderr
+
+
+def test_a_server_that_dies_while_the_workers_begin_is_not_conformant(tmp_path: Path) -> None:
+    with server_that_accepts(1) as url:  # the first look, before there are workers
+        run = chatcheck(tmp_path, "--url", url, "--jobs", "2", "--timeout-factor", "0.2", "--only", "WS-1")
+
+    assert (run.returncode, run.stderr) == (1, "")
+    assert "the server cannot be reached any more" in run.stdout
 
 
 def test_a_server_that_is_gone_is_not_waited_for_by_each_check(
