@@ -18,7 +18,7 @@ SUITE = Path(__file__).parent.parent
 MODEL = f"{sys.executable} -m model --port {{port}}"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SUITE)}
 
-pytestmark = pytest.mark.limit(120)  # processes that start Python and a server, several in a test
+pytestmark = pytest.mark.limit(300)  # processes that start Python and a server, several in a test
 
 
 def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.Complet
         env={**ENVIRONMENT, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 
