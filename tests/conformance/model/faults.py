@@ -51,6 +51,7 @@ def _read_table(table: str) -> dict[str, Fault]:
 FAULTS = _read_table("""
 wrong-accept-key              WS-1   the accept key is the digest in hexadecimal
 header-case-matters           WS-1   header names and values are compared with their case
+headers-past-1k-refused       WS-1   a handshake of more than 1 KiB is refused
 connection-list-refused       WS-1   "Connection: keep-alive, Upgrade" is refused
 subprotocol-required          WS-2   a client that offers no subprotocol is refused
 subprotocol-uninvited         WS-3   a subprotocol is selected that nobody offered
@@ -64,6 +65,8 @@ fragments-are-messages        WS-5   each fragment is taken for a message
 last-fragment-lost            WS-5   the last fragment of three or more is lost
 empty-fragment-ends           WS-5   an empty fragment ends the message
 utf8-checked-per-fragment     WS-5   a character that two fragments share is not UTF-8
+fragments-mixed               WS-5   the fragments of all connections are collected in one place
+pong-ends-fragments           WS-5   a pong between fragments makes the fragments before it forgotten
 pong-empty                    WS-13  pongs have no payload
 pong-missing                  WS-13  pings are not answered
 pong-cut                      WS-13  the pong has the first 64 bytes of the payload
@@ -73,11 +76,13 @@ ping-ends-fragments           WS-13  a ping between fragments makes the fragment
 close-answered-1000           WS-14  a close frame is always answered with 1000
 close-without-code            WS-14  a close frame is answered with an empty one
 close-unanswered              WS-14  at a close frame TCP just ends
+close-unsigned-unanswered     WS-14  at a close frame of a connection that is not signed TCP just ends
 close-keeps-tcp               WS-14  after the close frames TCP stays open
 utf8-replaced                 WS-6   bytes that are not UTF-8 become U+FFFD
 utf8-illegal                  WS-6   text that is not UTF-8 is answered as illegal
 utf8-close-1002               WS-6   text that is not UTF-8 is closed with 1002
 utf8-surrogates-accepted      WS-6   surrogates in UTF-8 are accepted
+utf8-first-kib-checked        WS-6   of a long message only the first KiB is looked at
 utf8-processed-first          WS-6   a message that is not UTF-8 is repaired and processed, then closed
 message-max-65535             WS-7   messages of 65,536 bytes are too long
 message-max-32768             WS-7   messages beyond 32 KiB are too long
@@ -86,6 +91,9 @@ too-long-1000                 WS-8   a message that is too long is closed with 1
 too-long-without-close        WS-8   at a message that is too long TCP just ends
 too-long-by-one-accepted      WS-8   one byte more than the limit is accepted
 limit-for-each-fragment       WS-8   the limit counts for each fragment alone
+limit-in-characters           WS-8   the limit counts characters
+limit-of-text-only            WS-8   binary messages may have any length
+length-of-32-bits             WS-8   of a frame's length only the last 32 bits are read
 too-long-processed            WS-8   a fragmented message that is too long is processed up to there
 unmasked-accepted             WS-15  frames without a mask are accepted
 reserved-bits-accepted        WS-15  reserved bits are ignored
@@ -96,6 +104,7 @@ fragmented-ping-accepted      WS-15  a ping that is fragmented is answered
 long-ping-accepted            WS-15  a ping of more than 125 bytes is answered
 stray-continuation-ignored    WS-15  a continuation without a beginning is ignored
 interleaved-accepted          WS-15  a new message inside a fragmented one replaces it
+empty-beginning-forgotten     WS-15  a new message inside a fragmented one that began empty replaces it
 violation-1000                WS-15  a frame that breaks the rules is closed with 1000
 violation-without-close       WS-15  a frame that breaks the rules just ends TCP
 replies-binary                WS-16  replies are binary messages
@@ -109,8 +118,11 @@ notice-to-unsigned            WS-11  connections that are not signed are told ho
 stop-1000                     WS-9   an orderly stop says 1000
 stop-without-close            WS-9   an orderly stop just ends TCP
 stop-tells-signed-only        WS-9   an orderly stop says nothing to connections that are not signed
+stop-tells-first-20           WS-9   an orderly stop says something to the first 20 connections only
 never-pings                   WS-10  nobody is ever pinged
 pings-without-end             WS-10  a peer that answers no ping is pinged again and again
+pings-once-asked              WS-10  a connection that has asked for nothing yet is not pinged
+huge-length-ends-server       WS-12  a frame that says that it is huge ends the process
 slow-reader-blocks-sender     WS-12  a sender waits until the slowest recipient has read
 slow-reader-blocks-all        WS-12  everybody waits until the slowest recipient has read
 slow-reader-costs-others      WS-12  when one device is slow, the devices behind it get nothing
@@ -139,12 +151,17 @@ empty-ignored                 JSON-2  an empty message is not answered
 unknown-escape                JSON-2  an unknown escape stands for its character
 capital-literals              JSON-2  True, False and None are literals
 not-json-just-closed          JSON-2  text that is not JSON is closed without a reply
+lax-past-1k                   JSON-2  a message of more than 1 KiB may have trailing commas and comments
+second-value-past-1k          JSON-2  of a message of more than 1 KiB what stands behind the value is ignored
 lone-surrogates               JSON-3  half a surrogate pair becomes U+FFFD
 lone-low-surrogate            JSON-3  the second half of a surrogate pair may stand alone
 lone-surrogate-in-unknown     JSON-3  half a surrogate pair is let pass in members that nobody reads
+lone-surrogates-past-1k       JSON-3  half a surrogate pair is let pass behind the first KiB
 lone-surrogate-in-name        JSON-3  half a surrogate pair is let pass in names
 unknown-members-refused       JSON-4  a request with an unknown member is illegal
 members-passed-on             JSON-4  the delivery has the request's other members as well
+names-end-at-nul              JSON-4  a name ends at U+0000
+names-nfkc                    JSON-4  names are normalised (NFKC)
 members-in-reply              JSON-4  the reply has the request's other members as well
 first-name-counts             JSON-5  the first of members with the same name counts
 repeated-name-refused         JSON-5  a repeated name is illegal
@@ -200,6 +217,9 @@ uid-ascii-folded              UID-4  A to Z and a to z are the same in uids
 uid-nfc                       UID-4  uids are normalised (NFC)
 uid-nfkc                      UID-4  uids are normalised (NFKC)
 uid-cut-at-64                 UID-4  only the first 64 bytes of a uid count
+uid-digits-as-number          UID-4  strings that look like numbers are compared as numbers
+uid-accents-folded            UID-4  uids are compared without accents
+uid-invisibles-dropped        UID-4  joiners and variation selectors in uids mean nothing
 uid-leading-zeros             UID-4  "007" is "7"
 uid-escapes-kept              UID-4  escapes in uids are not decoded
 from-as-signed                UID-5  `from` is a number if the uid was signed as one
@@ -223,10 +243,12 @@ body-stringified              BODY-1  an object or array arrives as a string
 booleans-to-numbers           BODY-1  true and false arrive as 1 and 0
 body-wrapped                  BODY-1  an object arrives with a member of the server's
 newline-normalised            BODY-1  CR LF arrives as LF
+newline-normalised-past-200   BODY-1  CR LF arrives as LF in strings of more than 200 characters
 body-through-doubles          BODY-2  numbers arrive as doubles
 body-integers-clamped         BODY-2  integers beyond 64 bits arrive as the largest one
 body-huge-null                BODY-2  1e400 arrives as null
 body-minus-zero               BODY-2  -0 arrives as 0
+body-exponent-trimmed         BODY-2  the plus sign of an exponent is dropped
 body-sorted                   BODY-2  members arrive sorted
 body-repeated-collapsed       BODY-2  of members with the same name the last arrives
 null-is-missing               BODY-3  null is a missing body
@@ -264,6 +286,7 @@ error-twice                   REPLY-1  each reply with status 0 comes twice
 reply-to-all-devices          REPLY-1  all devices of the sender's uid get the reply
 reply-to-newest               REPLY-1  every fifth reply goes to the newest connection
 reply-lost                    REPLY-1  every twentieth reply of a connection is lost
+reply-lost-by-violation       REPLY-1  what waits when a frame breaks the rules is not answered
 reply-not-to-errors           REPLY-1  an invalid parameter gets no reply
 status-boolean                REPLY-2  status is true or false
 status-string                 REPLY-2  status is "1" or "0"
@@ -291,6 +314,7 @@ reply-before-1007             REPLY-6  the illegal reply is sent before a close 
 closes-after-not-signed       REPLY-7  not_signed closes the connection
 closes-after-invalid          REPLY-7  an invalid parameter closes the connection
 closes-after-third-error      REPLY-7  the third error closes the connection
+closes-after-50-errors        REPLY-7  the fiftieth error closes the connection
 deaf-after-error              REPLY-7  after an error nothing is answered any more
 unavailable-but-sended        REPLY-8  (redis) a msg that cannot be done is answered as sended and lost
 unavailable-but-delivered     REPLY-8  (redis) a msg that is answered as unavailable is delivered at once
@@ -309,16 +333,22 @@ token-of-uid                  SIGN-3  the token is the MD5 of the uid
 token-of-second               SIGN-3  the token is the MD5 of the clock in seconds
 token-counter                 SIGN-3  the token counts
 token-of-server               SIGN-3  the token is always the same
+token-of-count                SIGN-3  the token is the MD5 of a number that counts from 1
+token-of-two-halves           SIGN-3  the token is 16 random digits, twice
 sign-takes-effect-late        SIGN-4  a device is added 300 ms after the reply
 sign-before-first-message     SIGN-4  a device is added at its first own msg
+device-before-reply           SIGN-4  a device gets messages while its sign is not answered yet
 second-device-not-added       SIGN-4  a second device is signed and receives nothing
 resign-doubles                SIGN-5  after the same sign again each message comes twice
 resign-removes                SIGN-5  after the same sign again nothing comes
+resign-256-removes            SIGN-5  from the 256th sign of a connection on nothing comes
 resign-toggles-after-move     SIGN-5  after another sign and the first again nothing comes
 move-keeps-old                SIGN-6  after a sign with another uid the old uid's messages come, too
 move-keeps-old-only           SIGN-6  after a sign with another uid only the old uid's messages come
 move-sends-as-old             SIGN-6  after a sign with another uid messages are from the old one
 move-takes-effect-late        SIGN-6  the old uid is left 300 ms after the reply
+move-keeps-undelivered        SIGN-6  messages that are on their way to the old uid come late, after the reply
+tenth-move-keeps-old          SIGN-6  every tenth sign with another uid leaves the old one as well
 move-refused                  SIGN-6  a sign with another uid is answered and ignored
 failed-sign-unsigns           SIGN-7  a failed sign makes the connection unsigned
 failed-sign-stops-receiving   SIGN-7  after a failed sign the device can send and receives nothing
@@ -329,6 +359,7 @@ invalid-uid-as-to             SIGN-8  an invalid uid is answered as invalid_to
 one-device-only               SIGN-9  a sign takes the uid from its older device
 older-device-closed           SIGN-9  a sign closes the uid's older devices
 two-devices-only              SIGN-9  the third device of a uid is refused
+64-devices-only               SIGN-9  from the 65th device of a uid on nothing comes
 ten-devices-only              SIGN-9  the eleventh device of a uid takes the first one's place
 msg-refused-past-1k           MSG-1  a msg of more than 1 KiB is answered as invalid_to
 msg-refused-after-10          MSG-1  from the eleventh msg of a connection on each is answered as unavailable
@@ -341,9 +372,17 @@ delivered-twice               MSG-2  each message comes twice
 second-device-twice           MSG-2  the second device gets each message twice
 lost-past-1k                  MSG-2  a body of more than 1 KiB does not arrive
 lost-past-60k                 MSG-2  a body of more than 60,000 bytes does not arrive
+lost-256th                    MSG-2  the 256th message of a connection does not arrive
+lost-past-1000                MSG-2  after 1000 messages of a connection none arrives
+lost-if-repeated              MSG-2  a message that is the same as the one before does not arrive
+lost-if-cid-repeated          MSG-2  a message with the cid of the one before does not arrive
+broken-device-costs-others    MSG-2  the devices behind one whose TCP has broken get nothing for a second
+frame-of-126-short            MSG-2  a frame of 126 bytes has a short length
+frame-of-65536-short          MSG-2  a frame of 65,536 bytes has a length of 16 bits
 lost-each-tenth               MSG-2  every tenth message does not arrive
 body-and-to-swapped           MSG-2  `from` is the recipient
 to-senders-devices-too        MSG-3  the sender's other devices get the message, too
+to-senders-devices-with-cid   MSG-3  the sender's other devices get a message that has a cid, too
 to-sender-too                 MSG-3  the sending connection gets the message, too
 to-prefix-too                 MSG-3  users whose uid begins like `to` get the message, too
 to-shorter-prefix-too         MSG-3  users whose uid is a beginning of `to` get the message, too
@@ -366,6 +405,7 @@ missing-body-sended           MSG-7  a msg without body is answered as sended
 missing-body-delivered        MSG-7  a msg without body is answered as missing_body and delivers null
 self-not-sender               MSG-8  of a msg to oneself the sending connection gets nothing
 self-only-sender              MSG-8  a msg to oneself reaches the sending connection only
+self-only-sender-past-4k      MSG-8  of a msg to oneself of more than 4 KiB the other devices get nothing
 from-given                    MSG-9  `from` is what the request says
 from-of-first-device          MSG-9  every fifth `from` is the first user's
 from-of-last-sign             MSG-9  `from` is whoever signed last
@@ -375,6 +415,7 @@ pending-before-illegal-lost   ORDER-1  what waits before an illegal request is d
 pipelined-past-32-lost        ORDER-1  of more than 32 requests that wait the rest is dropped
 signs-overtake                ORDER-1  a sign that waits is taken first
 long-messages-late            ORDER-2  deliveries of more than 1 KiB come 50 ms later
+long-past-16k-late            ORDER-2  deliveries of more than 16 KiB come 50 ms later
 deliveries-swapped            ORDER-2  a device gets each second message before the first
 second-device-late            ORDER-2  the second device gets each odd message 50 ms later
 reply-before-delivery         ORDER-3  the reply comes before the delivery to oneself
@@ -390,6 +431,8 @@ disconnect-missing            ILLEGAL-1  the illegal reply has no disconnect
 disconnect-boolean            ILLEGAL-1  disconnect is true
 binary-as-text                ILLEGAL-2  binary messages are taken for text
 binary-ignored                ILLEGAL-2  binary messages are not answered
+binary-in-fragments-as-text   ILLEGAL-2  a binary message in fragments is taken for text
+binary-past-4k-1003           ILLEGAL-2  a binary message of more than 4 KiB is closed with 1003
 binary-1003                   ILLEGAL-2  binary messages are closed with 1003
 illegal-stays-open            ILLEGAL-3  the connection stays open after an illegal request
 illegal-1000                  ILLEGAL-3  an illegal request is closed with 1000

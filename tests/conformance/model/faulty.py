@@ -40,6 +40,12 @@ class FaultyConnection(Connection):
     held: str | None = None
     last_close: int | None = None
     is_deaf = False
+    was_signed = False
+    n_msgs = 0
+    n_signs = 0
+    n_moves = 0
+    n_told = 0  # connections that were told that the server stops
+    request_before: Request | None = None  # the msg before
 
     def send(self, text: str) -> None:
         data = text.encode()
@@ -59,11 +65,15 @@ class FaultyConnection(Connection):
             code = None
         if fault("close-unanswered") and ended_by_peer:
             code = BROKEN
+        if fault("close-unsigned-unanswered") and ended_by_peer and not self.was_signed:
+            code = BROKEN
         if code in (1002, 1009):
             code = self._code_of_violation(code)
         if code == 1001:
             code = 1000 if fault("stop-1000") else code
             silent = fault("stop-without-close") or (fault("stop-tells-signed-only") and self.uid is None)
+            FaultyConnection.n_told += 1
+            silent |= fault("stop-tells-first-20") and FaultyConnection.n_told > 20
             code = BROKEN if silent else code
         super().close(code)
 
@@ -131,6 +141,9 @@ class FaultyConnection(Connection):
             self.inbox.put_nowait(message)
 
     async def _before_violation(self, violation: Violation) -> None:
+        if fault("reply-lost-by-violation"):
+            while not self.inbox.empty():
+                self.inbox.get_nowait()
         if isinstance(violation, NotUtf8):
             if fault("utf8-processed-first"):
                 repaired = violation.payload.decode(errors="replace").encode()
@@ -141,6 +154,8 @@ class FaultyConnection(Connection):
     async def watch(self) -> None:
         if fault("never-pings"):
             return
+        while fault("pings-once-asked") and not self.n_requests:
+            await asyncio.sleep(0.1)
         if fault("pings-without-end"):
             while True:
                 await asyncio.sleep(self._settings.ping_interval)
@@ -169,6 +184,7 @@ class FaultyServer(Server):
 
     def __init__(self, *arguments: Any) -> None:
         self._open: list[FaultyConnection] = []
+        self._broken: set[Connection] = set()  # of which it has not been noticed yet
         self._stash: dict[Connection, list[Message | Ending]] = defaultdict(list)
         self._doubled: Counter[tuple[str, str]] = Counter()
         self._muted: set[tuple[str, str]] = set()
@@ -208,6 +224,9 @@ class FaultyServer(Server):
             return
         if fault("traces-gone-late"):
             await asyncio.sleep(3)
+        if fault("broken-device-costs-others") and not by_close:
+            self._broken.add(connection)
+            await asyncio.sleep(1)
         await super()._leave(connection)
 
     async def _work(self, connection: Connection) -> int | None:
@@ -322,7 +341,7 @@ class FaultyServer(Server):
                 message = Message(TEXT, message.payload)
             elif fault("binary-ignored"):
                 raise Ignored
-            elif fault("binary-1003"):
+            elif fault("binary-1003") or (fault("binary-past-4k-1003") and len(message.payload) > 4096):
                 raise Hangup(1003)
             else:
                 raise Illegal("binary")
@@ -476,6 +495,8 @@ class FaultyServer(Server):
             raise Hangup(1008)
         if fault("closes-after-third-error") and connection.n_errors >= 3:
             raise Hangup(1008)
+        if fault("closes-after-50-errors") and connection.n_errors >= 50:
+            raise Hangup(1008)
         if fault("deaf-after-error"):
             connection.is_deaf = True
 
@@ -502,9 +523,15 @@ class FaultyServer(Server):
             later(0.3, lambda: self._bind(connection, uid))
             text = done(SIGNED, request.cid, token=self._new_token(connection))
         self._after_sign(connection, before, uid)
+        if fault("device-before-reply"):
+            await asyncio.sleep(0.03)
         return text
 
     def _after_sign(self, connection: FaultyConnection, before: str | None, uid: str) -> None:
+        connection.was_signed = True
+        connection.n_signs += 1
+        if fault("resign-256-removes") and connection.n_signs >= 256:
+            self._muted.add((connection.fd, uid))
         connection.signed_with_integer = not connection.members.get("uid", '"').startswith('"')
         self._last_signed = uid
         self._first_signed = self._first_signed or uid
@@ -534,6 +561,9 @@ class FaultyServer(Server):
     def _after_move(self, connection: FaultyConnection, before: str, uid: str) -> None:
         if fault("move-keeps-old") or fault("move-keeps-old-only"):
             self._also[before][connection.fd] = connection
+        connection.n_moves += 1
+        if fault("tenth-move-keeps-old") and connection.n_moves % 10 == 0:
+            self._also[before][connection.fd] = connection
         if fault("move-keeps-old-only"):
             self._muted.add((connection.fd, uid))
         if fault("resign-toggles-after-move"):
@@ -548,6 +578,8 @@ class FaultyServer(Server):
             if fault("older-device-closed"):
                 other.close(1000)
                 other.drop()
+        if fault("64-devices-only") and len(others) >= 64:
+            self._muted.add((connection.fd, uid))
         if fault("ten-devices-only") and len(others) >= 10:
             self._muted.add((others[0].fd, uid))
 
@@ -666,6 +698,7 @@ class FaultyServer(Server):
     def _recipients(self, sender: Connection, to: str) -> list[Connection]:
         assert isinstance(sender, FaultyConnection)
         self._n_msgs += 1
+        sender.n_msgs += 1
         self._sender = sender
         devices = super()._recipients(sender, to)
         devices = [d for d in devices if (d.fd, to) not in self._muted]
@@ -693,9 +726,20 @@ class FaultyServer(Server):
             return devices + devices[1:2]
         if fault("lost-each-tenth") and self._n_msgs % 10 == 0:
             return []
+        if (fault("lost-256th") and sender.n_msgs == 256) or (
+            fault("lost-past-1000") and sender.n_msgs > 1000
+        ):
+            return []
+        if self._is_repeated(sender):
+            return []
+        if fault("broken-device-costs-others"):
+            broken = [d in self._broken for d in devices]
+            return devices[: broken.index(True)] if True in broken else devices
         if fault("self-not-sender") and to == sender.uid:
             return [d for d in devices if d is not sender]
         if fault("self-only-sender") and to == sender.uid:
+            return [sender]
+        if fault("self-only-sender-past-4k") and to == sender.uid and len(sender.members["body"]) > 4096:
             return [sender]
         if fault("slow-reader-costs-others"):
             slow = [d._writer.transport.get_write_buffer_size() > 65536 for d in devices]
@@ -704,9 +748,19 @@ class FaultyServer(Server):
             return []
         return devices
 
+    def _is_repeated(self, sender: FaultyConnection) -> bool:
+        now, before = sender.request, sender.request_before
+        sender.request_before = now
+        if now is None or before is None or (now.to, now.cid) != (before.to, before.cid):
+            return False
+        return (fault("lost-if-repeated") and now.body == before.body) or (
+            fault("lost-if-cid-repeated") and now.cid is not None
+        )
+
     def _more(self, sender: FaultyConnection, to: str) -> list[Connection]:
         wanted: list[Callable[[str], bool]] = []
-        if fault("to-senders-devices-too"):
+        copies = fault("to-senders-devices-with-cid") and "cid" in sender.members
+        if fault("to-senders-devices-too") or copies:
             wanted.append(lambda uid: uid == sender.uid)
         if fault("to-prefix-too"):
             wanted.append(lambda uid: uid.startswith(to))
@@ -715,7 +769,7 @@ class FaultyServer(Server):
         if fault("to-everyone"):
             wanted.append(lambda uid: True)
         more = [d for uid, ds in self._devices.items() if any(w(uid) for w in wanted) for d in ds.values()]
-        if fault("to-senders-devices-too"):
+        if fault("to-senders-devices-too") or copies:
             more = [d for d in more if d is not sender]
         if fault("devices-from-store"):
             more += [d for d in self._open if d.fd in sender.named]
@@ -750,6 +804,10 @@ class FaultyServer(Server):
             return later(0, lambda: device.send(text))
         if fault("long-messages-late") and len(text) > 1024:
             return later(0.05, lambda: device.send(text))
+        if fault("long-past-16k-late") and len(text) > 16384:
+            return later(0.05, lambda: device.send(text))
+        if fault("move-keeps-undelivered") and device is not self._sender:
+            return later(0.02, lambda: device.send(text))
         if fault("second-device-late") and is_second and self._n_msgs % 2:
             return later(0.05, lambda: device.send(text))
         if fault("deliveries-swapped"):

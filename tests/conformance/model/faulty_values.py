@@ -40,8 +40,11 @@ def lax(text: str) -> str:
     """What a lax reader would take the text for, as strict JSON; the same text without a fault."""
     if fault("byte-order-mark"):
         text = text.removeprefix("\ufeff")
-    if fault("second-value"):
+    is_long = len(text) > 1024
+    if fault("second-value") or (fault("second-value-past-1k") and is_long):
         text = _first_value(text)
+    if fault("lone-surrogates-past-1k") and is_long and not _LONE_LOW.search(text[:1024]):
+        text = text[:1024] + _LONE.sub(lambda m: "\\ufffd" if m.group(1) else m.group(), text[1024:])
     if fault("single-quotes") and '"' not in text:
         text = text.replace("'", '"')
     if fault("lone-surrogates"):
@@ -57,7 +60,10 @@ def lax(text: str) -> str:
     if fault("lone-surrogate-in-name"):
         text = re.sub(r'"([^"]*)"(\s*:)', lambda m: '"' + _LONE.sub("x", m.group(1)) + '"' + m.group(2), text)
     parts = _LITERAL_TEXT.split(text)
-    return "".join(_lax_string(part) if i % 2 else _lax_outside(part) for i, part in enumerate(parts))
+    text = "".join(_lax_string(part) if i % 2 else _lax_outside(part) for i, part in enumerate(parts))
+    if fault("lax-past-1k") and is_long:
+        text = re.sub(r",(\s*[}\]])", r"\1", re.sub(r"/\*.*?\*/", "", text))
+    return text
 
 
 def _first_value(text: str) -> str:
@@ -202,6 +208,10 @@ def _repeated(text: str, members: dict[str, str]) -> dict[str, str]:
 
 def change_members(members: dict[str, str]) -> dict[str, str]:
     """Members that a wrong request reader would see."""
+    if fault("names-end-at-nul"):
+        members = {name.partition("\0")[0]: value for name, value in members.items()}
+    if fault("names-nfkc"):
+        members = {unicodedata.normalize("NFKC", name): value for name, value in members.items()}
     kind = members.get("type", "")
     if fault("type-folded"):
         kind = kind.lower()
@@ -316,6 +326,12 @@ def _uid_changed(right: str, raw: str) -> str:
         return unicodedata.normalize("NFKC", right)
     if fault("uid-cut-at-64"):
         return right.encode()[:64].decode(errors="ignore")
+    if fault("uid-digits-as-number") and re.fullmatch(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][0-9]+)?\s*", right):
+        return repr(float(right))
+    if fault("uid-accents-folded"):
+        return re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", right))
+    if fault("uid-invisibles-dropped"):
+        return re.sub("[\u200c\u200d\ufe0e\ufe0f]", "", right)
     if fault("uid-leading-zeros"):
         return right.lstrip("0") or "0"
     if fault("uid-escapes-kept"):
@@ -426,6 +442,8 @@ def _change_value(text: str) -> str:
         ("html-escaped", _of_text(lambda s: s.replace("&", "&amp;").replace("<", "&lt;"))),
         ("booleans-to-numbers", lambda v: _Number(int(v)) if isinstance(v, bool) else v),
         ("newline-normalised", _of_text(lambda s: s.replace("\r\n", "\n"))),
+        ("newline-normalised-past-200", _of_text(lambda s: s.replace("\r\n", "\n") if len(s) > 200 else s)),
+        ("body-exponent-trimmed", lambda v: _Number(v.replace("E+", "E")) if isinstance(v, _Number) else v),
         ("body-sorted", lambda v: _Pairs(sorted(v, key=lambda p: p[0])) if isinstance(v, _Pairs) else v),
         ("body-repeated-collapsed", lambda v: _Pairs(dict(v).items()) if isinstance(v, _Pairs) else v),
     ]
@@ -520,6 +538,10 @@ def token(right: str, fd: str, uid: str, count: int) -> str:
         return _md5(str(int(time.time())))
     if fault("token-counter"):
         return f"{count:032x}"
+    if fault("token-of-count"):
+        return _md5(str(count))
+    if fault("token-of-two-halves"):
+        return right[:16] * 2
     if fault("token-of-server"):
         return _md5("server")
     return right

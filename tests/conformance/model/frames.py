@@ -7,6 +7,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -84,7 +85,7 @@ async def _read_head(reader: asyncio.StreamReader) -> list[bytes]:
     """The lines of the HTTP head; none if it is too long or breaks off."""
     lines: list[bytes] = []
     size = 0
-    while size < _HEAD_BYTES_MAX:
+    while size < (1024 if fault("headers-past-1k-refused") else _HEAD_BYTES_MAX):
         try:
             line = await reader.readline()
         except ValueError:  # longer than the stream's own limit
@@ -157,7 +158,7 @@ async def read_frames(
     Raises Violation for what breaks the rules, and OSError or IncompleteReadError when TCP breaks.
     """
     opcode = CONTINUATION  # of the message whose fragments are being collected; CONTINUATION: there is none
-    parts = bytearray()
+    parts = _no_parts()
     n_fragments = 0
     if fault("message-max-65535"):
         message_max = 65535
@@ -168,7 +169,7 @@ async def read_frames(
     while True:
         try:
             room = message_max - (0 if fault("limit-for-each-fragment") else len(parts))
-            frame = await _read_frame(reader, room)
+            frame = await _read_frame(reader, _room_by_fault(opcode, room))
             if checks_close and frame.opcode == CLOSE:
                 _check_close(frame.payload)
         except Violation as violation:
@@ -181,6 +182,8 @@ async def read_frames(
                     continue
                 if fault("ping-ends-fragments"):
                     opcode, parts = CONTINUATION, bytearray()
+            if opcode != CONTINUATION and frame.opcode == PONG and fault("pong-ends-fragments"):
+                parts = bytearray()
             if _is_known(frame.opcode):
                 yield frame
             if frame.opcode == CLOSE:
@@ -193,6 +196,8 @@ async def read_frames(
             continue
         if fault("interleaved-accepted") and frame.opcode != CONTINUATION:
             opcode, parts = CONTINUATION, bytearray()
+        if fault("empty-beginning-forgotten") and frame.opcode != CONTINUATION and not parts:
+            opcode = CONTINUATION
         if (frame.opcode == CONTINUATION) != (opcode != CONTINUATION):
             if fault("stray-continuation-ignored") and frame.opcode == CONTINUATION:
                 continue
@@ -204,8 +209,30 @@ async def read_frames(
         if not (fault("last-fragment-lost") and frame.final and n_fragments >= 3):
             parts += frame.payload
         if frame.final or (fault("empty-fragment-ends") and not frame.payload):
+            if fault("limit-in-characters") and len(parts.decode(errors="ignore")) > message_max:
+                raise Violation(1009)
+            if fault("binary-in-fragments-as-text") and n_fragments > 1:
+                opcode = TEXT
             yield Frame(True, opcode, _checked(opcode, bytes(parts)))
-            opcode, parts = CONTINUATION, bytearray()
+            opcode, parts = CONTINUATION, _no_parts()
+
+
+_everybodys_parts = bytearray()  # by fault
+
+
+def _no_parts() -> bytearray:
+    """Where the fragments of the next message are collected."""
+    if fault("fragments-mixed"):
+        _everybodys_parts.clear()
+        return _everybodys_parts
+    return bytearray()
+
+
+def _room_by_fault(opcode: int, room: int) -> int:
+    """How long a frame may be."""
+    if fault("limit-in-characters") or (fault("limit-of-text-only") and opcode == BINARY):
+        return 1 << 30
+    return room
 
 
 def _checked(opcode: int, payload: bytes) -> bytes:
@@ -214,6 +241,8 @@ def _checked(opcode: int, payload: bytes) -> bytes:
             return payload.decode(errors="replace").encode()
         if fault("utf8-illegal"):
             return b"not UTF-8"
+        if fault("utf8-first-kib-checked") and is_utf8(payload[:1024]):
+            return payload.decode(errors="replace").encode()
         if fault("utf8-surrogates-accepted") and _is_utf8_with_surrogates(payload):
             return payload.decode(errors="replace").encode()
         raise NotUtf8(payload)
@@ -238,6 +267,12 @@ async def _read_frame(reader: asyncio.StreamReader, payload_max: int) -> Frame:
         size = int.from_bytes(await reader.readexactly(2), "big")
     elif size == 127:
         size = int.from_bytes(await reader.readexactly(8), "big")
+        if fault("length-of-32-bits"):
+            size &= 0xFFFFFFFF
+        if fault("huge-length-ends-server") and size >= 1 << 40:
+            os._exit(134)
+    if fault("limit-of-text-only") and opcode == BINARY:
+        payload_max = 1 << 30
     if opcode < CLOSE and size > payload_max:
         raise Violation(1009)
     mask = await reader.readexactly(4) if masked else bytes(4)
@@ -290,9 +325,10 @@ def is_utf8(payload: bytes) -> bool:
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
     size = len(payload)
-    if size <= 125:
+    if size <= (126 if fault("frame-of-126-short") else 125):
         length = bytes((size,))
-    elif size <= 0xFFFF:
+    elif size <= 0xFFFF or (fault("frame-of-65536-short") and size == 0x10000):
+        size &= 0xFFFF
         length = b"\x7e" + size.to_bytes(2, "big")
     else:
         length = b"\x7f" + size.to_bytes(8, "big")

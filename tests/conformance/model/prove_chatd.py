@@ -3,8 +3,9 @@
     python -m model.prove_chatd [NAME]...
 
 Each file of chatd_faults/ is a fault as a tired colleague would make it; its first line names the clause that
-it breaks and says how. A copy of the source passes the checks of all these clauses. Then each patch alone is
-applied to the copy, which is built, and a check of its clause has to fail.
+it breaks and says how, and a second one may name all that fails in core (for steady.py). A copy of the source
+passes the checks of all these clauses. Then each patch alone is applied to the copy, which is built, and a
+check of its clause has to fail.
 """
 
 import os
@@ -34,10 +35,11 @@ class Patch:
     path: Path
     clause: str
     what: str
+    in_core: tuple[str, ...]  # what may fail when all of core is checked; empty if that is not told
 
 
 def main() -> int:
-    patches = [_read(path) for path in sorted(PATCHES.glob("*.patch"))]
+    patches = read_patches()
     if unknown := set(sys.argv[1:]) - {patch.path.stem for patch in patches}:
         print(f"no patch is called {' '.join(sorted(unknown))}", file=sys.stderr)
         return 2
@@ -52,9 +54,16 @@ def main() -> int:
     return 0 if n_caught == len(patches) > 0 and not right else 1
 
 
+def read_patches() -> list[Patch]:
+    """All of them, by name."""
+    return [_read(path) for path in sorted(PATCHES.glob("*.patch"))]
+
+
 def _read(path: Path) -> Patch:
-    clause, _, what = path.read_text().partition("\n")[0].partition(": ")
-    return Patch(path, clause, what)
+    first, second = path.read_text().split("\n")[:2]
+    clause, _, what = first.partition(": ")
+    in_core = second.removeprefix("in core: ").split() if second.startswith("in core: ") else []
+    return Patch(path, clause, what, tuple(in_core))
 
 
 def _prove(copy: "Copy", patch: Patch) -> bool:
@@ -71,7 +80,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self._source, self._build = folder / "source", folder / "build"
-        self._source.mkdir()
+        self._source.mkdir(parents=True)
         for name in SOURCE:
             original = ROOT / name
             (shutil.copytree if original.is_dir() else shutil.copy)(original, self._source / name)
@@ -82,9 +91,14 @@ class Copy:
         """Apply a patch; one that no longer fits is an error."""
         _run("git", "apply", *how, str(patch.path), folder=self._source)
 
+    def build(self) -> Path:
+        """Build it; the program."""
+        _run("cmake", "--build", str(self._build), "--parallel", str(os.cpu_count()), "--target", "chatd")
+        return self._build / "chatd"
+
     def failures(self, *clauses: str) -> list[str]:
         """Build it; the checks of these clauses that fail, up to the first of each."""
-        _run("cmake", "--build", str(self._build), "--parallel", str(os.cpu_count()), "--target", "chatd")
+        self.build()
         failed = []
         for clause in clauses:
             checks = ["-x", *DOCUMENTED, f"--model-only={clause}", *files_of(clause)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ SUITE = Path(__file__).parent.parent
 MODEL = f"{sys.executable} -m model --port {{port}}"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SUITE)}
 
-pytestmark = pytest.mark.limit(120)  # processes that start Python and a server, several in a test
+pytestmark = pytest.mark.limit(300)  # processes that start Python and a server, several in a test
 
 
 def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +28,7 @@ def chatcheck(folder: Path, *words: str, **variables: str) -> subprocess.Complet
         env={**ENVIRONMENT, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -173,32 +175,26 @@ def test_compare_reads_reports_and_refuses_what_is_none(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stderr.startswith("chatcheck: b.json: ")) == (2, True)
 
 
-def test_a_server_that_dies_on_the_way_is_not_conformant_and_not_waited_for_again(tmp_path: Path) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+@contextlib.contextmanager
+def server_that_accepts(n_connections: int) -> Iterator[str]:
+    """The URL of a server that closes so many connections at once, and is gone."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
 
     def serve() -> None:
         with listener:
-            listener.accept()[0].close()  # the suite looks if it is there
-            listener.accept()[0].close()  # the first check
-        # and it is gone
+            for _ in range(n_connections):
+                listener.accept()[0].close()
 
     server = threading.Thread(target=serve)
     server.start()
-    run = chatcheck(
-        tmp_path,
-        "--url",
-        url,
-        "--timeout-factor",
-        "0.05",
-        "--only",
-        "WS-1",
-        "--only",
-        "MSG-9",
-        "--json",
-        "a.json",
-    )
+    yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
     server.join()
+
+
+def test_a_server_that_dies_on_the_way_is_not_conformant_and_not_waited_for_again(tmp_path: Path) -> None:
+    words = ["--timeout-factor", "0.2", "--jobs", "1", "--only", "WS-1", "--only", "MSG-9"]
+    with server_that_accepts(2) as url:  # the suite looks if it is there, at first and before the first check
+        run = chatcheck(tmp_path, "--url", url, *words, "--json", "a.json")
     report = json.loads((tmp_path / "a.json").read_text())
 
     assert (run.returncode, run.stderr) == (1, "")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType, SimpleNamespace
+from typing import Any, NoReturn
 from xml.etree import ElementTree
 
 import pytest
 
+from chatcheck import workers
+from chatcheck.redis_control import PrivateRedis
 from chatcheck.timing import eventually
 
-from .test_cli import ENVIRONMENT, MODEL, chatcheck
+from .test_cli import ENVIRONMENT, MODEL, chatcheck, server_that_accepts
 
-pytestmark = pytest.mark.limit(120)
+pytestmark = pytest.mark.limit(300)
 
 CHECKS = '''
 import os, pytest
@@ -120,6 +124,89 @@ def test_a_server_that_cannot_be_started_ends_the_run_with_3(tmp_path: Path) -> 
     assert "the server ended with status 1" in run.stderr
 
 
+def test_a_worker_that_is_ended_while_it_says_why_leaves_no_traceback(pytester: pytest.Pytester) -> None:
+    # Only the first of two says so; the second is about to when the first one's word ends the run.
+    checks = """
+import os, time
+from chatcheck import workers
+
+says = workers._Said.__init__
+
+def says_second(said, *reports, leave=None, **others):
+    if leave:
+        try:
+            os.mkdir("first")
+        except FileExistsError:
+            open("second", "w").close()
+            time.sleep(100)  # until the signal comes
+        while not os.path.exists("second"):
+            time.sleep(0.01)
+    says(said, *reports, leave=leave, **others)
+
+workers._Said.__init__ = says_second
+"""
+    result = run(pytester, checks + CHECKS, "--start", "false {port}", "--jobs", "2")
+
+    assert result.ret == 3
+    assert "Traceback" not in result.stderr.str()
+
+
+def work_until(line: int, stderr: int) -> None:
+    """In a process of its own: a worker that gets SIGTERM at this line of the suite, counted as they run."""
+    os.dup2(stderr, 2)
+    sys.stderr = os.fdopen(2, "w")
+    here, there = multiprocessing.Pipe()
+    here.send(0)
+    here.send(None)
+
+    def make_check(*_: object, **_more: object) -> NoReturn:
+        PrivateRedis().destroy()
+        raise pytest.exit.Exception("the server cannot be reached", 3)
+
+    def count(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal line
+        if not frame.f_code.co_filename.startswith(os.path.dirname(workers.__file__)):
+            return None
+        line -= event == "line"
+        if line == 0 and event == "line":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return count
+
+    workers.runtestprotocol = make_check  # type: ignore[assignment]
+    workers.tear_down = lambda _session: None
+    plugins = SimpleNamespace(getplugin=lambda _name: None)
+    session = SimpleNamespace(config=SimpleNamespace(pluginmanager=plugins), items=[None], shouldstop="")
+    sys.settrace(count)
+    workers._work(session, there, [])  # type: ignore[arg-type]
+    sys.settrace(None)
+    print("to the end", file=sys.stderr, flush=True)
+
+
+@pytest.mark.limit(60)
+def test_a_worker_can_be_ended_at_any_line_and_takes_with_it_what_it_has_started() -> None:
+    said, line = "", 2  # SIGTERM is heard from the second line on; before, the parent holds it back
+    while not said:
+        line += 1
+        reading, writing = os.pipe()
+        process = multiprocessing.get_context("fork").Process(target=work_until, args=(line, writing))
+        process.start()
+        os.close(writing)
+        with os.fdopen(reading) as stderr:
+            said = stderr.read()  # ends when nobody is left who could write, and Redis could
+        process.join()
+
+    assert (said, process.exitcode) == ("to the end\n", 0)
+    assert line > 50
+
+
+def test_a_server_that_dies_while_the_workers_begin_is_not_conformant(tmp_path: Path) -> None:
+    with server_that_accepts(1) as url:  # the first look, before there are workers
+        run = chatcheck(tmp_path, "--url", url, "--jobs", "2", "--timeout-factor", "0.2", "--only", "WS-1")
+
+    assert (run.returncode, run.stderr) == (1, "")
+    assert "the server cannot be reached any more" in run.stdout
+
+
 def test_a_server_that_is_gone_is_not_waited_for_by_each_check(
     pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
@@ -163,7 +250,7 @@ def test_an_interrupt_ends_the_workers_and_their_servers(tmp_path: Path) -> None
     def servers() -> list[int]:
         return [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
 
-    assert eventually(lambda: len(servers()) >= 3, within=20)
+    assert eventually(lambda: len(servers()) >= 3, within=60)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     report = json.loads((tmp_path / "a.json").read_text())

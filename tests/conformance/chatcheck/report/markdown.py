@@ -29,12 +29,14 @@ def render(report: Report) -> str:
         *_table("Known failures", [c for c in report.clauses if c.verdict == "known"]),
         *_table("Untested", [c for c in report.clauses if c.verdict == "untested"]),
     ]
-    text = "\n".join(_head(report)) + "\n"
+    head = _head(report)
+    size = sum(len(line.encode()) + 1 for line in head)
     for number, row in enumerate(rows):
-        if len(text.encode()) + len(row.encode()) > _SIZE_MAX:
-            return text + f"\n…and {len(rows) - number} lines more; see the JSON or HTML report.\n"
-        text += row + "\n"
-    return text
+        size += len(row.encode()) + 1
+        if size > _SIZE_MAX:
+            more = f"\n…and {len(rows) - number} lines more; see the JSON or HTML report.\n"
+            return "\n".join([*head, *rows[:number], more])
+    return "\n".join([*head, *rows, ""])
 
 
 def _head(report: Report) -> list[str]:

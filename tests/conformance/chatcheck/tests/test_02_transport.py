@@ -82,8 +82,9 @@ def test_a_handshake_is_accepted_on_every_documented_path(server: Server) -> Non
         {"Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA=="},
         {"Origin": "http://localhost", "Cookie": "a=b; c=d", "User_Agent": "x" * 300},
         {"Accept_Language": "de, en;q=0.5", "Pragma": "no-cache", "X_Empty": ""},
+        {"Origin": "http://localhost", "Cookie": "; ".join(f"name{i}={'x' * 80}" for i in range(20))},
     ],
-    ids=["keep-alive", "case-of-values", "key-of-zeros", "browser-headers", "empty-header"],
+    ids=["keep-alive", "case-of-values", "key-of-zeros", "browser-headers", "empty-header", "cookies"],
 )
 def test_a_handshake_is_accepted_in_every_legal_form(server: Server, headers: dict[str, str | None]) -> None:
     """WS-1: "A server MUST accept a WebSocket handshake as RFC 6455 describes it, on the path `/` and on
@@ -260,6 +261,46 @@ def test_fragmented_messages_of_every_kind_are_answered_like_whole_ones(server: 
     legal.expect_reply(1, msg="注册成功")
 
 
+@pytest.mark.spec("WS-5")
+def test_fragments_of_two_connections_do_not_mix(server: Server) -> None:
+    """WS-5: "A server MUST reassemble a fragmented message and treat it like the same message in one
+    frame."
+    """
+    one, other, bob = server.raw(), server.raw(), server.signed()
+    bodies = [fresh(), fresh()]
+    fragments = []
+    for raw, body in zip((one, other), bodies, strict=True):
+        raw.sign(server.uid())
+        fragments.append(cut(dump({"type": "msg", "to": bob.uid, "body": body}).encode(), 9, 20))
+    for i in range(3):
+        for raw, pieces, body in zip((one, other), fragments, bodies, strict=True):
+            raw.send_frame(TEXT if i == 0 else CONT, pieces[i], fin=i == 2)
+            if i < 2:
+                raw.ping(b"read up to here")  # so the next fragment of the other one is read after this one
+            else:
+                bob.expect_delivery(body, raw.uid)
+                raw.expect_reply(1)
+
+
+@pytest.mark.spec("WS-5")
+def test_control_frames_between_fragments_change_nothing(server: Server) -> None:
+    """WS-5: "A server MUST reassemble a fragmented message and treat it like the same message in one
+    frame."
+    """
+    raw, bob = server.raw(), server.signed()
+    raw.sign(server.uid())
+    for opcode in (PING, PONG):
+        for payload in (b"", b"x", bytes(125)):
+            body = fresh()
+            first, *others = cut(dump({"type": "msg", "to": bob.uid, "body": body}).encode(), 9, 20)
+            raw.send_frame(TEXT, first, fin=False)
+            for i, fragment in enumerate(others):
+                raw.send_frame(opcode, payload)
+                raw.send_frame(CONT, fragment, fin=i == 1)
+            bob.expect_delivery(body, raw.uid)
+            raw.expect_reply(1)
+
+
 @pytest.mark.spec("WS-5", "WS-7")
 def test_a_message_of_65536_bytes_may_come_in_fragments(server: Server) -> None:
     """WS-5: "A server MUST reassemble a fragmented message and treat it like the same message in one
@@ -329,7 +370,7 @@ def test_frames_may_be_split_and_joined_by_tcp_at_any_byte(server: Server) -> No
     """WS-7: "A server MUST accept messages of up to 65,536 bytes." """
     raw, bob = server.raw(), server.signed()
     raw.sign(server.uid())
-    bodies = [fresh() for _ in range(3)]
+    bodies = [fresh() + "é号\U0001f642" for _ in range(3)]
     frames = [
         build_frame(TEXT, dump({"type": "msg", "to": bob.uid, "body": body}).encode()) for body in bodies
     ]
@@ -417,6 +458,21 @@ def test_a_close_frame_is_answered_with_the_same_code(server: Server, code: int,
     raw.send_close(code, reason)
 
     raw.expect_closed(code)
+
+
+@pytest.mark.spec("WS-14")
+@pytest.mark.parametrize("asks", [False, True], ids=["at_once", "after_a_request"])
+def test_a_close_frame_of_a_connection_that_is_not_signed_is_answered(server: Server, asks: bool) -> None:
+    """WS-14: "A server MUST answer a close frame with a close frame that has
+    the same status code, if there was one, and end the connection."
+    """
+    raw = server.raw()
+    if asks:
+        raw.fence()
+
+    raw.send_close(1000, b"never mind")
+
+    raw.expect_closed(1000)
 
 
 @pytest.mark.spec("WS-14")
@@ -553,6 +609,32 @@ def test_bytes_that_are_not_utf8_are_found_in_and_between_fragments(
 
 
 @pytest.mark.spec("WS-6")
+@pytest.mark.parametrize("size", [1030, 5000, 33000, ACCEPTED_SIZE])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_bytes_that_are_not_utf8_are_found_at_the_end_of_a_long_message(
+    server: Server, size: int, pieces: int
+) -> None:
+    """WS-6: "A server MUST close with 1007 when a text message is not UTF-8, and process nothing of that
+    message."
+    """
+    bob = server.signed()
+    step = -(-size // pieces)
+    for end in ("é".encode(), b"\xff\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xf0\x9f\x99"):
+        raw = server.raw()
+        raw.sign(server.uid())
+        text, body = msg_of_size(bob.uid, size - len(end))
+        data = text.encode()[:-2] + end + b'"}'
+        assert len(data) == size
+        send_fragments(raw, TEXT, cut(data, *range(step, size, step)))
+        if end == "é".encode():
+            bob.expect_delivery(body + "é", raw.uid)
+            raw.expect_reply(1)
+        else:
+            raw.expect_closed(1007)
+    bob.fence()
+
+
+@pytest.mark.spec("WS-6")
 def test_a_text_that_is_neither_utf8_nor_json_closes_with_1007(server: Server) -> None:
     """WS-6: "A server MUST close with 1007 when a text message is not UTF-8, and process nothing of that
     message."
@@ -586,6 +668,20 @@ def test_the_first_and_last_characters_of_each_length_are_utf8(server: Server) -
         bob.expect_delivery(body, alice.uid)
 
 
+def expect_served_or_1009(server: Server, bob: Conversation, size: int, filler: str, pieces: int) -> None:
+    """A msg of so many bytes to bob, in so many fragments, has to be served if it is within the limit."""
+    raw = server.raw()
+    raw.sign(server.uid())
+    text, body = msg_of_size(bob.uid, size, filler)
+    step = -(-size // pieces)
+    send_fragments(raw, TEXT, cut(text.encode(), *range(step, size, step)))
+    if size <= server.documented.message_limit:
+        bob.expect_delivery(body, raw.uid)
+        raw.expect_reply(1)
+    else:
+        raw.expect_closed(1009)
+
+
 @pytest.mark.spec("WS-8")
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 def test_a_message_over_the_documented_limit_closes_with_1009(server: Server, pieces: int) -> None:
@@ -594,17 +690,65 @@ def test_a_message_over_the_documented_limit_closes_with_1009(server: Server, pi
     """
     bob = server.signed()
     limit = server.documented.message_limit
-    for size, fits in ((limit, True), (limit + 1, False), (limit + 5000, False)):
-        raw = server.raw()
-        raw.sign(server.uid())
-        text, body = msg_of_size(bob.uid, size)
-        step = -(-size // pieces)
-        send_fragments(raw, TEXT, cut(text.encode(), *range(step, size, step)))
-        if fits:
-            bob.expect_delivery(body, raw.uid)
-            raw.expect_reply(1)
-        else:
-            raw.expect_closed(1009)
+    for size in (limit, limit + 1, limit + 5000):
+        expect_served_or_1009(server, bob, size, "x", pieces)
+    bob.fence()
+
+
+@pytest.mark.spec("WS-8")
+@pytest.mark.parametrize("filler", ["号", "\U0001f642"])
+def test_the_documented_limit_counts_bytes(server: Server, filler: str) -> None:
+    """WS-8: "A server MUST close with 1009 when a message is longer than its documented limit, and process
+    nothing of that message."
+    """
+    bob = server.signed()
+    limit = server.documented.message_limit
+    for size in (limit, limit + 1, limit + limit // 2):
+        expect_served_or_1009(server, bob, size, filler, pieces=1)
+    bob.fence()
+
+
+@pytest.mark.spec("WS-8")
+def test_the_documented_limit_counts_for_binary_messages_too(server: Server) -> None:
+    """WS-8: "A server MUST close with 1009 when a message is longer than its documented limit, and process
+    nothing of that message."
+    """
+    limit = server.documented.message_limit
+    for pieces in (1, 3):
+        for size in (limit, limit + 1):
+            raw = server.raw()
+            step = -(-size // pieces)
+            send_fragments(raw, BINARY, cut(bytes(size), *range(step, size, step)))
+            if size == limit and claims("ILLEGAL-2"):
+                raw.expect_illegal()
+            elif size > limit:
+                raw.expect_closed(1009)
+
+
+@pytest.mark.spec("WS-8")
+@pytest.mark.parametrize("more", [2**32, 2**62], ids=["4_gib", "4_eib"])
+def test_a_length_of_64_bits_is_not_cut(server: Server, more: int) -> None:
+    """WS-8: "A server MUST close with 1009 when a message is longer than its documented limit, and process
+    nothing of that message."
+
+    The header says more than 4 GiB, of which only as much comes as a careless look at the length would want.
+    A server may wait for the rest; it may not process what is there.
+    """
+    bob, raw = server.signed(), server.raw()
+    raw.sign(server.uid())
+    text, body = msg_of_size(bob.uid, 300)
+    raw.send_text(text)
+    bob.expect_delivery(body, raw.uid)
+    raw.expect_reply(1)
+    whole = build_frame(TEXT, text.encode(), length_bits=64)
+    length = struct.pack("!Q", more + len(text.encode()))
+
+    raw.send_raw(whole[:2] + length + whole[10:], f"a message of {more + len(text.encode())} bytes begins")
+
+    talk(server.signed(), bob)
+    raw.half_close()
+    while (frame := raw.recv_frame("the end of TCP")) is not None:
+        assert frame.opcode != TEXT, f"expected nothing but the end, got {frame}"
     bob.fence()
 
 
@@ -646,6 +790,10 @@ def illegal_frames(bob: str) -> dict[str, tuple[bytes, bytes]]:
         "text in a text": (
             build_frame(TEXT, half, fin=False) + legal,
             build_frame(TEXT, half, fin=False) + build_frame(CONT, rest),
+        ),
+        "text in a text that begins empty": (
+            build_frame(TEXT, fin=False) + legal,
+            build_frame(TEXT, fin=False) + build_frame(CONT, text),
         ),
         "binary in a text": (
             build_frame(TEXT, half, fin=False) + build_frame(BINARY, rest),
@@ -760,13 +908,16 @@ def test_a_connection_that_asks_for_nothing_gets_nothing(server: Server) -> None
 def test_a_server_that_is_stopped_closes_with_1001(server: Server) -> None:
     """WS-9: "A server that is stopped in an orderly way MUST close its connections with 1001." """
     signed, stranger, busy = server.signed(), server.connect(), server.signed()
-    clients = [signed, stranger, busy, *(server.signed(busy.uid) for _ in range(5))]
+    clients = [signed, stranger, busy, *(server.signed(busy.uid) for _ in range(40))]
     stranger.fence()
     deliver_to_all(signed, busy.uid, busy, *clients[3:])
+    in_a_message = server.raw()
+    in_a_message.send_frame(TEXT, b'{"type":', fin=False)
+    in_a_message.ping()
 
     server.stop()
 
-    for client in clients:
+    for client in (in_a_message, *clients):
         client.expect_closed(1001)
     server.start()
     server.signed().fence()
@@ -784,11 +935,11 @@ def test_a_peer_that_does_not_answer_pings_is_dropped(server: Server) -> None:
     server.allow(wait + 15)
     dead, alive = server.raw(), server.signed()
     dead.sign(server.uid())
-    fragment = server.raw()
+    fragment, silent = server.raw(), server.raw()
     fragment.send_frame(TEXT, b'{"type":', fin=False)
 
     until = deadline(wait + 2)
-    for raw in (dead, fragment):
+    for raw in (dead, fragment, silent):
         while (frame := raw.recv_frame("that the connection is dropped", until)) is not None:
             if frame.opcode == CLOSE:  # a server may try the closing handshake first, in vain
                 raw.expect_end()
@@ -870,7 +1021,12 @@ def test_a_peer_that_stops_in_a_frame_delays_nothing_of_others(server: Server) -
     and receive; a server may close such a connection once more than a documented amount waits for it."
     """
     alice, bob = server.signed(), server.signed()
-    unfinished = [b"\x81", b"\x81\xfe\xff", b"\x81\xff" + struct.pack("!Q", 65536), b"\x81\xfe\x10\0abcd{"]
+    unfinished = [
+        b"\x81",
+        b"\x81\xfe\xff",
+        b"\x81\xfe\x10\0abcd{",
+        *(b"\x81\xff" + struct.pack("!Q", size) + b"abcd{" for size in (65536, 2**31, 2**40, 2**62)),
+    ]
     for piece in unfinished:
         server.raw().send_raw(piece)
         talk(alice, bob)

@@ -235,6 +235,56 @@ def test_a_request_cut_off_at_any_byte_is_illegal(server: Server) -> None:
     raw.expect_reply(1)
 
 
+# Wrong at the end of a long message, where a cheap second parser may be at work: what is wrong, and its legal
+# twin, each as the end of an object. @ is the filler.
+LONG = {
+    "a comma at the end": ('"x":"@",}', '"x":"@"}'),
+    "a comment": ('"x":"@"/* x */}', '"x":"@"     }'),
+    "a control character": ('"x":"@\x01"}', '"x":"@\x7f"}'),
+    "a line feed in a string": ('"x":"@\n"}', '"x":"@\\n"}'),
+    "a second value": ('"x":"@"}{}', '"x":"@"} '),
+    "a second request": ('"x":"@"}{"type":"hello"}', '"x":"@"}\n'),
+    "a NUL behind": ('"x":"@"}\0', '"x":"@"}\t'),
+    "a bracket too many": ('"x":"@"}}', '"x":"@"}'),
+    "a bracket too few": ('"x":["@"}', '"x":["@"]}'),
+    "no end": ('"x":"@"', '"x":"@"}'),
+    "a leading zero": ('"y":"@","x":01}', '"y":"@","x":10}'),
+    "NaN": ('"y":["@",NaN]}', '"y":["@",null]}'),
+    "a wrong escape": ('"x":"@\\x41"}', '"x":"@\\u0041"}'),
+    "single quotation marks": ('"y":"@",\'x\':1}', '"y":"@","x":1}'),
+    "half of a surrogate pair": ('"x":"@\\ud83d"}', '"x":"@\\ud83d\\ude42"}'),
+    "half of a pair in a name": ('"y":"@","\\ude42":1}', '"y":"@","\\ud83d\\ude42":1}'),
+}
+
+
+@pytest.mark.spec("JSON-2", "JSON-3")
+@pytest.mark.parametrize("what", LONG)
+def test_a_long_message_is_read_as_strictly_as_a_short_one(server: Server, what: str) -> None:
+    r"""JSON-2: "A server MUST treat a text message that is not exactly one JSON text by the grammar of RFC
+    8259 as an illegal request; among these are the empty message, `01`, `1.`, `NaN`, a trailing comma,
+    a control character in a string that is not escaped, a byte order mark, and a second value behind
+    the first."
+
+    JSON-3: "A server MUST treat a message with a `\u` escape that is half of a surrogate pair, anywhere
+    in it, as an illegal request."
+    """
+    bob = server.signed()
+    wrong, right = LONG[what]
+    for size in (1100, 5000, 40000):
+        client = server.signed()
+        head = f'{{"type":"msg","to":"{bob.uid}","body":{size},'
+        client.send_text(head + right.replace("@", "x" * size))
+        bob.expect_delivery(size, client.uid or "")
+        client.expect_reply(1)
+        client.send_text(head + wrong.replace("@", "x" * size))
+        client.expect_illegal()
+    client = server.signed()
+    request = f'{{"type":"msg","to":"{bob.uid}","body":"{"x" * 5000}"}}'
+    client.send_text("\ufeff" + request)
+    client.expect_illegal()
+    bob.fence()
+
+
 HALVES = [
     r"\ud800", r"\uDBFF", r"\udc00", r"\uDFFF", r"\udc00\ud800", r"\ud83d\ud83d", r"\ud83dx", r"\ud83d\n",
     r"\ud83d\u0041", r"\ud83d\\ude42", r"\ud83d\ud83d\ude42", r"\ud83d\ude42\ude42", "\\ud83d\U0001f642",
@@ -294,7 +344,11 @@ def test_unknown_members_are_ignored_and_not_passed_on(server: Server) -> None:
     not pass them on."
     """
     mark = fresh()
-    names = ("Type", "UID", "Body", "Cid", "BODY", "x-" + mark, "", "uid ", "__proto__", "msg")
+    names = ["Type", "UID", "Body", "Cid", "BODY", "x-" + mark, "", "uid ", "__proto__", "msg"]
+    known = ("type", "uid", "to", "body", "cid")
+    changes = ("{}\0", "{}\0x", " {}", "{} ", "{}s", "_{}", "{}\u200b", "{}[]", "{}.a", "${}")
+    names += [change.format(name) for name in known for change in changes]
+    names += ["".join(chr(ord(c) + 0xFEE0) for c in name) for name in known]  # full-width
     others: dict[str, object] = dict.fromkeys(names, mark)
     client, bob = server.connect(), server.signed()
     uid = server.uid()
@@ -310,6 +364,9 @@ def test_unknown_members_are_ignored_and_not_passed_on(server: Server) -> None:
     reply = client.expect_reply(1)
     assert mark not in dump(delivery), "a member that the sender made up was passed on"
     assert mark not in dump(reply)
+    client.send(type="msg", to=bob.uid, body="c", **others)  # and now behind the known ones
+    bob.expect_delivery("c", uid)
+    client.expect_reply(1)
     client.fence()
 
 
@@ -344,6 +401,14 @@ def test_a_name_is_repeated_however_it_is_escaped(server: Server) -> None:
     client.expect_reply(1)
     client.uid = other
     client.fence()
+    twice = (
+        ('"to":"{0}","\\u0074o":"{1}"', '"body":1,"\\u0062ody":2'),
+        ('"t\\u006f":"{0}","to":"{1}"', '"bod\\u0079":1,"body":2'),
+    )
+    for to, body in twice:
+        client.send_text(f'{{"type":"hello","typ\\u0065":"msg",{to.format(uid, other)},{body}}}')
+        client.expect_delivery(2, other)
+        client.expect_reply(1)
 
 
 @pytest.mark.spec("JSON-5")

@@ -211,7 +211,8 @@ DIFFERENT = [
     ("i", "\u0131"), ("", " "), ("a", "a "), ("a", " a"), ("a", "\xa0a"), ("a", "a\u200b"), ("a", "\ufeffa"),
     ("a", "ab"), ("ab", "a"), ("1", "01"), ("1", "1.0"), ("1", "+1"), ("1", "１"), ("-0", "0"),
     ("a/b", "a//b"), ("a", "a:"), ("*", "a"), ("a%20b", "a b"), ("\U0001f642", "\U0001f643"), ("ς", "σ"),
-    ("\uffff", "\U00010000"),
+    ("\uffff", "\U00010000"), ("é", "e"), ("я", "Я"), ("ё", "е"), ("a", "a."), ("a", "a/"), ("a", "a\xad"),
+    ("a", "a\u200d"), ("a", "a\ufe0f"), ("\uf642", "\U0001f642"), ("a", "\u0430"), ("あ", "ア"),
 ]  # fmt: skip
 
 
@@ -231,6 +232,36 @@ def test_uids_that_only_look_alike_are_different(server: Server, one: str, other
             alice.msg(receiver.uid or "", body)
             receiver.expect_delivery(body, alice.uid or "")
             stranger.fence()
+
+
+@pytest.mark.spec("UID-4")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("#", "0#"),
+        ("#", "+#"),
+        ("#", "#.0"),
+        ("#", "#."),
+        ("#", "#e0"),
+        ("#", " #"),
+        ("#", "#\xa0"),
+        ("#", "-#"),
+        ("9#9007199254740992", "9#9007199254740993"),
+        ("1#e3", "1#000"),
+        ("0x#", "0X#"),
+    ],
+)
+def test_strings_of_digits_are_not_compared_as_numbers(server: Server, one: str, other: str) -> None:
+    """UID-4: "Uids MUST be compared byte for byte, after escapes are decoded: not trimmed, not folded, not
+    normalised."
+    """
+    alice, number = server.signed(), str(secrets.randbelow(9 * 10**11) + 10**11)
+    first, second = (server.signed(uid.replace("#", number)) for uid in (one, other))
+    for receiver, stranger in ((first, second), (second, first)):
+        body = fresh()
+        alice.msg(receiver.uid, body)
+        receiver.expect_delivery(body, alice.uid)
+        stranger.fence()
 
 
 @pytest.mark.spec("UID-4")
@@ -339,6 +370,9 @@ def test_a_long_body_arrives_as_the_same_value(server: Server, size: int) -> Non
         [0] * (size // 2),
         ["é\0"] * (size // 12),
         '"' * (size // 2),
+        "\r\n\t\0\\/\b\f\u2028" * (size // 30),
+        ("é\U0001f642\n" * (size // 8))[: size // 6],
+        {"\r\n\\": "\r\n" * (size // 8)},
     ]
     for body in [*bodies, {str(i): i for i in range(size // 16)}]:
         alice.send(type="msg", to=bob.uid, body=body)
@@ -394,7 +428,8 @@ EXACT = [
     "9007199254740993", "-9007199254740993", "9223372036854775807", "9223372036854775808",
     "18446744073709551615", "18446744073709551616", "123456789012345678901234567890", "1" * 1000, "1e400",
     "-1e400", "1E400", "1e-400", "-0", "0.0", "-0.0", "1.0", "1.50", "1e2", "1E2", "1e+2", "1e02", "100e-2",
-    "0e0", "0.1000000000000000055511151231257827", "3.14159265358979323846264338", "1e999999999999",
+    "0e0", "1E+2", "1.0E-02", "0.1000000000000000055511151231257827", "3.14159265358979323846264338",
+    "1e999999999999",
     "0." + "0" * 400 + "1", '{"b":1,"a":2,"c":3}', '{"2":0,"1":0,"10":0}',
     '{"z":{"y":1,"x":2},"a":[{"q":1,"p":2}]}', '{"a":1,"a":2}', '{"a":1,"b":2,"a":3}', '{"a":1,"\\u0061":2}',
     '[{"a":1,"a":1}]', '{"":1,"":2}', '{"__proto__":1,"__proto__":2}', '[1.0,1,1e0,10e-1,-0,0]',

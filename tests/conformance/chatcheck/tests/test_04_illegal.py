@@ -6,7 +6,7 @@ import pytest
 
 from chatcheck.claims import claims, echoed
 from chatcheck.conversation import dump, same_json
-from chatcheck.raw_client import BINARY, TEXT, build_frame
+from chatcheck.raw_client import BINARY, CONT, TEXT, build_frame
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fresh, send_in_one_write
 
@@ -93,6 +93,29 @@ def test_a_binary_message_is_illegal_even_with_a_legal_request_in_it(server: Ser
     twin = server.signed() if signed else server.connect()
     twin.send_text(legal)
     twin.expect_reply(1)
+
+
+@pytest.mark.spec("ILLEGAL-2")
+@pytest.mark.parametrize("size", [200, 5000, 65536])
+def test_a_long_or_fragmented_binary_message_is_illegal_too(server: Server, size: int) -> None:
+    """ILLEGAL-2: "A binary message MUST be answered like any other illegal request, whatever is in it." """
+    bob = server.signed()
+    empty = dump({"type": "msg", "to": bob.uid, "body": ""})
+    legal = empty[:-2] + "x" * (size - len(empty)) + '"}'
+    for pieces in (1, 2, 5):
+        step = -(-size // pieces)
+        fragments = [legal.encode()[i : i + step] for i in range(0, size, step)]
+        for opcode in (TEXT, BINARY):
+            raw = server.raw()
+            raw.sign(server.uid())
+            for i, fragment in enumerate(fragments):
+                raw.send_frame(opcode if i == 0 else CONT, fragment, fin=i == pieces - 1)
+            if opcode == TEXT:
+                bob.expect_delivery("x" * (size - len(empty)), raw.uid)
+                raw.expect_reply(1)
+            else:
+                raw.expect_illegal()
+    bob.fence()
 
 
 @pytest.mark.spec("ILLEGAL-3")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from chatcheck.claims import claims, refuses
 from chatcheck.client import Client
+from chatcheck.conversation import dump
 from chatcheck.target import Server
-from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
 
 INVALID_TOS = {
     "empty": "",
@@ -91,6 +93,88 @@ def test_each_device_gets_a_message_of_any_size(server: Server) -> None:
 
 
 @pytest.mark.spec("MSG-2")
+def test_each_device_gets_deliveries_of_every_length_at_which_frames_change(server: Server) -> None:
+    """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
+    sender's uid."
+
+    A server chooses how it writes a delivery, so the lengths of the bodies go up one by one: some make 125,
+    126 and 127 bytes, or, with a sender whose uid is long, 65,535 and 65,536.
+    """
+    alice, wordy, bob = (
+        server.signed(),
+        server.signed(server.uid() + "x" * 112),
+        server.signed(server.uid()[:8]),
+    )
+    for size in range(40, 128):
+        deliver_to_all(alice, bob.uid, bob, body="b" * size)
+    most = 65536 - len(dump({"type": "msg", "to": bob.uid, "body": ""}))
+    empty = len(dump({"body": "", "from": wordy.uid}))
+    for size in (65534 - empty, 65535 - empty, 65536 - empty, 65537 - empty, most):
+        deliver_to_all(wordy, bob.uid, bob, body="b" * size)
+    bob.fence()
+
+
+@pytest.mark.spec("MSG-2")
+@pytest.mark.limit(60)
+def test_each_of_a_thousand_messages_in_one_breath_is_delivered_and_answered(server: Server) -> None:
+    """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
+    sender's uid."
+
+    All are one write to the socket, so a server finds many in what it has read.
+    """
+    raw, bob = server.raw(), server.signed()
+    raw.sign(server.uid())
+    texts = [dump({"type": "msg", "to": bob.uid, "body": number}) for number in range(1030)]
+
+    send_in_one_write(raw, texts)
+
+    for number in range(1030):
+        bob.expect_delivery(number, raw.uid)
+        raw.expect_reply(1)
+    bob.fence()
+    raw.fence()
+
+
+@pytest.mark.spec("MSG-2")
+def test_each_of_equal_messages_is_delivered(server: Server) -> None:
+    """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
+    sender's uid."
+
+    To say the same twice is to say two things.
+    """
+    alice, bob, cid = server.signed(), server.signed(), fresh()
+    for members in ({}, {"cid": cid}):
+        for body in ("hello, are you there?", {"a": [1, 2, 3]}):
+            for _ in range(3):
+                alice.send(type="msg", to=bob.uid, body=body, **members)
+            for _ in range(3):
+                bob.expect_delivery(body, alice.uid)
+                alice.expect_reply(1)
+    bob.fence()
+
+
+@pytest.mark.spec("MSG-2")
+def test_a_device_that_is_gone_keeps_nothing_from_the_others(server: Server) -> None:
+    """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
+    sender's uid."
+
+    Messages come while devices that signed before, between and after the others break off.
+    """
+    alice, uid = server.signed(), server.uid()
+    stays, breaks = [], []
+    for _ in range(4):
+        breaks.append(server.raw())
+        breaks[-1].sign(uid)
+        stays.append(server.signed(uid))
+    for raw in breaks:
+        raw.abort()
+        for _ in range(3):
+            deliver_to_all(alice, uid, *stays)
+    fence_devices(*stays)
+    alice.fence()
+
+
+@pytest.mark.spec("MSG-2")
 def test_each_device_gets_each_of_many_messages_of_many_senders(server: Server) -> None:
     """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
     sender's uid."
@@ -167,9 +251,13 @@ def test_neither_senders_devices_nor_strangers_get_anything(server: Server) -> N
         tried_to_sign.expect_reply(0, "invalid_uid")
     closed = server.signed(bob.uid)
     closed.close()
-    for _ in range(10):
-        deliver_to_all(alice, bob.uid, bob)
-        deliver_to_all(alices_other, bob.uid, bob)
+    for body in [fresh() for _ in range(10)] + ["x" * 5000, "x" * 60000]:
+        deliver_to_all(alice, bob.uid, bob, body=body)
+        deliver_to_all(alices_other, bob.uid, bob, body=body)
+        alice.send(type="msg", to=bob.uid, body=body, cid=fresh())
+        bob.expect_delivery(body, alice.uid)
+        alice.expect_reply(1)
+        alice.msg(server.uid(), body)
     fence_devices(alice, alices_other)
     for client in (bob, carol, stranger, tried_to_sign):
         client.fence()
@@ -274,8 +362,7 @@ def test_a_msg_to_the_own_uid_reaches_all_of_its_devices(server: Server) -> None
     """
     alice, bob = server.signed(), server.signed()
     devices = [alice, server.signed(alice.uid), server.signed(alice.uid)]
-    for sender in devices:
-        body = fresh()
+    for sender, body in itertools.product(devices, [fresh(), "x" * 5000, "x" * 60000]):
         sender.send(type="msg", to=alice.uid, body=body)
         for device in devices:
             device.expect_delivery(body, alice.uid)

@@ -96,7 +96,7 @@ def test_a_reply_does_not_overtake_one_that_takes_longer(server: Server) -> None
         not_applicable("nothing is claimed to be refused without the store")
     client = server.signed()
     several = [server.signed() for _ in range(3)]
-    big = fresh() * 1000
+    big = fresh() * 3750
     for _ in range(10):
         client.send(type="msg", to=several[0].uid, body=big)
         client.send(type="msg", to=several[0].uid)
@@ -126,7 +126,7 @@ def test_messages_arrive_at_each_device_in_the_order_sent(server: Server) -> Non
     sent: dict[str, list[list[object]]] = {uid: [] for uid in uids}
     for number in range(150):
         uid = random.choice(uids)
-        body = [number, "x" * random.choice([0, 10, 130, 1100, 5000])]
+        body = [number, "x" * random.choice([0, 10, 130, 1100, 5000, 5000, 20000, 60000])]
         sent[uid].append(body)
         alice.send(type="msg", to=uid, body=body)
     for _ in range(150):

@@ -106,6 +106,23 @@ def test_two_connections_asking_at_once_each_get_their_own_replies(server: Serve
     bob.fence()
 
 
+@pytest.mark.spec("REPLY-1")
+@pytest.mark.parametrize("how", ["not_utf8", "without_mask"])
+def test_a_request_right_before_a_broken_frame_has_its_reply(server: Server, how: str) -> None:
+    """REPLY-1: "A server MUST send exactly one reply to each request, to the connection that sent it and to
+    no other."
+
+    Both are one write to the socket.
+    """
+    code, frame = BROKEN[how]
+    if not claims("WS-6" if code == 1007 else "WS-15"):
+        not_applicable("the close that the frame brings is not claimed")
+    raw = server.raw()
+    send_in_one_write(raw, [dump({"type": "sign", "uid": server.uid(), "cid": "c"})], frame)
+    raw.expect_reply(1, **echoed("c"))
+    raw.expect_closed(code)
+
+
 @pytest.mark.spec("REPLY-2")
 @pytest.mark.parametrize("row", ROWS)
 def test_status_is_the_number_one_or_zero(server: Server, row: str) -> None:
@@ -288,8 +305,8 @@ def test_where_the_transport_closes_there_is_no_reply(server: Server, how: str) 
     """
     code, frame = BROKEN[how]
     raw = server.raw()
-    send_in_one_write(raw, [dump({"type": "sign", "uid": server.uid()})], frame)
-    raw.expect_reply(1)
+    raw.sign(server.uid())
+    raw.send_raw(frame, how)
     raw.expect_closed(code)
 
 
@@ -303,7 +320,7 @@ def test_the_connection_stays_usable_after_a_reply(server: Server, row: str) -> 
     bob = server.signed()
     client = server.signed() if signed else server.connect()
     nobody = server.uid()
-    for _ in range(5):
+    for _ in range(60):
         client.send(**{name: nobody if value == "UID" else value for name, value in request.items()})
         client.expect_reply(expected["status"], expected.get("code"))
     if not signed:
