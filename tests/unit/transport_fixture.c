@@ -88,16 +88,24 @@ int transport_setup(void **state)
     return 0;
 }
 
+void forget_client(struct fixture *f, struct client *client)
+{
+    struct client **place = &f->clients;
+    while (*place != client) {
+        place = &(*place)->next;
+    }
+    *place = client->next;
+    if (client->fd >= 0) {
+        close(client->fd);
+    }
+    free(client->in);
+    free(client);
+}
+
 static void forget_clients(struct fixture *f)
 {
     while (f->clients != NULL) {
-        struct client *client = f->clients;
-        f->clients = client->next;
-        if (client->fd >= 0) {
-            close(client->fd);
-        }
-        free(client->in);
-        free(client);
+        forget_client(f, f->clients);
     }
 }
 
@@ -122,12 +130,17 @@ int transport_teardown(void **state)
     return 0;
 }
 
-void given_server_on(struct fixture *f, struct mapping_store *store)
+void given_server_with(struct fixture *f, struct mapping_store *store,
+                       const struct router_options *options)
 {
     assert_int_equal(transport_create(f->loop, &f->options, &f->transport), ERR_OK);
-    f->router =
-        router_create(transport_sink(f->transport), store, count_up, &(struct router_options){0});
+    f->router = router_create(transport_sink(f->transport), store, count_up, options);
     transport_start(f->transport, f->router);
+}
+
+void given_server_on(struct fixture *f, struct mapping_store *store)
+{
+    given_server_with(f, store, &(struct router_options){0});
 }
 
 void given_server(struct fixture *f)
@@ -368,6 +381,22 @@ void expect_frame(struct client *client, uint8_t first, struct str want, const c
         _fail(file, line);
     }
     drop(client, frame.size);
+}
+
+bool client_awaits(struct client *client, uint8_t first, struct str payload)
+{
+    while (run_until(client->fixture, has_frame, client)) {
+        struct frame frame = next_frame(client);
+        if (frame.size == 0) {
+            return false; /* the connection has ended */
+        }
+        bool is_it = frame.first == first && str_eq(frame.payload, payload);
+        drop(client, frame.size);
+        if (is_it) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool has_ended(void *ctx)

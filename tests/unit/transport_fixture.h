@@ -79,6 +79,8 @@ uint64_t clock_ms(void);
 /* A server on the memory store, or on the test's own. Tokens count: ZEROS "1", ZEROS "2" … */
 void given_server(struct fixture *f);
 void given_server_on(struct fixture *f, struct mapping_store *store);
+void given_server_with(struct fixture *f, struct mapping_store *store,
+                       const struct router_options *options);
 
 /* A TCP connection; one whose kernel keeps few bytes that are not read; an upgraded one; a
  * signed one. */
@@ -111,6 +113,12 @@ void when_leaves(struct client *client); /* ends TCP without a word */
 
 /* Read what is there. */
 void client_read(struct client *client);
+
+/* Wait for this frame, whatever comes before it. False: it does not come. */
+bool client_awaits(struct client *client, uint8_t first, struct str payload);
+
+/* Close its socket and free it. The teardown does so with all that are left. */
+void forget_client(struct fixture *f, struct client *client);
 
 /* Wait until the server has sent the head of an HTTP answer, which begins with 'want'. Caller
  * frees it. */
