@@ -217,7 +217,7 @@ class Device:
             frames.append(message.frame)
 
     def _send_new(self, now: float, frames: list[bytes]) -> None:
-        while self._credit >= 1 and len(self._waiting) < WINDOW:
+        while self._credit >= 1 and len(self._waiting) < WINDOW and len(self._unanswered) < WINDOW:
             self._credit -= 1
             dice = self._chance.random()
             if dice < BROADCASTS:

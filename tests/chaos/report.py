@@ -79,14 +79,10 @@ def life_of(key: str, folder: Path, world: World) -> list[str]:
                 row = json.loads(line)
                 moments.append((row[1], f"{who}: {line}"))
                 sessions.add(row[2])
-    moments += _of_sessions(folder, sessions)
     if moments:
         begin, end = min(moments)[0] - AROUND_SECONDS, max(moments)[0]
-        moments += [
-            (fault.began, _told(fault))
-            for fault in world.faults
-            if fault.began < end and fault.healed > begin
-        ]
+        faults = [fault for fault in world.faults if fault.began < end and fault.healed > begin]
+        moments += [(fault.began, _told(fault)) for fault in faults] + _of_sessions(folder, sessions)
     return [f"  {at:10.3f}  {what}" for at, what in sorted(moments)][:LINES_MAX]
 
 
