@@ -195,7 +195,7 @@ class _Clerk:
 
     def _was_fit(self, begin: float, end: float) -> bool:
         """Could the node and the client do their work all the time?"""
-        return not overlaps(self._faults.gone(self._session.node), begin, end) and not overlaps(
+        return not overlaps(self._faults.slowed(self._session.node), begin, end) and not overlaps(
             self._session.pauses, begin, end
         )
 
