@@ -15,6 +15,7 @@ from pathlib import Path
 from chaos.checker import check
 from chaos.journal import read_folder, read_world
 from chaos.loss import measure, table_of
+from chaos.prove import prove
 from chaos.report import json_of, text_of
 from chaos.run import Course, Plan, Run
 from chaos.saboteur import FAULTS
@@ -36,6 +37,8 @@ def main() -> int:
     if arguments.loss_table:
         return _write_loss_table(plan, arguments.rounds)
     print(f"seed {plan.seed}", flush=True)
+    if arguments.prove:
+        return 1 if prove(plan) else 0
     faults = schedule(plan.seed, plan.nodes, arguments.gap, arguments.only, arguments.without)
     course = asyncio.run(Run(plan, faults).go())
     return 0 if _judge(plan, course, arguments.keep) else 1
@@ -117,6 +120,7 @@ def _arguments() -> argparse.Namespace:
     add("--journals", type=Path, default=ROOT / "build/reports/chaos", help="(default build/reports/chaos)")
     add("--sabotage", choices=FAULTS, default="", help="do this wrong before node 0, and expect to be caught")
     add("--one-in", type=int, default=1000, help="deliveries that --sabotage spoils (default %(default)s)")
+    add("--prove", action="store_true", help="a short run for each --sabotage: is it caught by its rule?")
     add("--loss-table", action="store_true", help="measure what is lost when, and write docs/loss.md")
     add("--rounds", type=int, default=5, help="faults in each row of the table (default %(default)s)")
     add("--keep", action="store_true", help="keep the journals although all is well")

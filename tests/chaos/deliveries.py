@@ -217,7 +217,7 @@ class _Auditor:
             self._verdict.excused["not delivered yet when Redis forgot it"] += 1
             return
         what = f"client {self._who.client}, session {self._session.number}, did not get it {when}"
-        self._verdict.broken("lost", what, one.key)
+        self._verdict.broken("lost", what, one.key, self._who.client)
 
     # -- Broadcasts
 
@@ -257,7 +257,7 @@ class _Auditor:
                 self._verdict.excused["broadcast when Redis forgot it"] += 1
                 continue
             what = f"client {self._who.client}, session {session.number}, closed at {closed}, did not get it"
-            self._verdict.broken("broadcast", what, key)
+            self._verdict.broken("broadcast", what, key, self._who.client)
 
     def _broadcast_deadline(self, answered: float) -> float:
         deadline = answered + BROADCAST_SECONDS

@@ -19,7 +19,8 @@ from chaos.journal import Who, Writer, body_of, crc_of, key_of
 
 WINDOW = 64  # requests without a reply
 BURST_MAX = 16  # messages sent at once
-AGAIN_SECONDS = 0.4  # before what was answered "unavailable" is sent again
+AGAIN_SECONDS = 0.4  # before what was answered "unavailable" is sent again, each time so much longer
+AGAIN_SECONDS_MAX = 2.0
 RETRY_SECONDS = 240.0  # then the client gives a message up: a cid is remembered for 300
 HASTY_SECONDS = 5.0  # without a reply, then an impatient client goes to another node
 PATIENT_SECONDS = 40.0  # a patient one; it sees a frozen node wake up
@@ -52,6 +53,7 @@ class Outgoing:
     frame: bytes
     first: float
     is_doubt: bool = False
+    n_refused: int = 0
 
 
 class Device:
@@ -203,6 +205,8 @@ class Device:
             self._connection.send(b"".join(frames))
 
     def _send_again(self, now: float, frames: list[bytes]) -> None:
+        if len(self._again) > 1:
+            self._again = deque(sorted(self._again))
         while self._again and self._again[0][0] <= now and len(self._waiting) < WINDOW:
             key = self._again.popleft()[1]
             message = self._unanswered.get(key)
@@ -217,7 +221,7 @@ class Device:
             frames.append(message.frame)
 
     def _send_new(self, now: float, frames: list[bytes]) -> None:
-        while self._credit >= 1 and len(self._waiting) < WINDOW:
+        while self._credit >= 1 and len(self._waiting) < WINDOW and len(self._unanswered) < WINDOW:
             self._credit -= 1
             dice = self._chance.random()
             if dice < BROADCASTS:
@@ -310,7 +314,8 @@ class Device:
         if is_done and not message.is_doubt:
             self._common.counts["sended"] += 1
         if not is_done:
-            self._again.append((now + AGAIN_SECONDS, key))
+            message.n_refused += 1
+            self._again.append((now + min(AGAIN_SECONDS * message.n_refused, AGAIN_SECONDS_MAX), key))
         elif not message.is_doubt and self._chance.random() < DOUBTS:
             message.is_doubt = True
             self._again.append((now, key))

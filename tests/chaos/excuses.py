@@ -64,9 +64,10 @@ class Faults:
         """When the node certainly could not hear from Redis."""
         return self._cached("cut", node, lambda fault: Window(fault.effective, fault.healing), AWAY)
 
-    def gone(self, node: int) -> list[Window]:
-        """When the node was frozen or not there."""
-        return self._cached("gone", node, lambda fault: Window(fault.began, fault.healed), NODE_GONE)
+    def slowed(self, node: int) -> list[Window]:
+        """When the node was frozen, not there, or far away from Redis: then requests queue up."""
+        kinds = (*NODE_GONE, "link-delay")
+        return self._cached("slowed", node, lambda fault: Window(fault.began, fault.healed), kinds)
 
     def disturbed(self, node: int) -> list[Window]:
         """When anything was wrong with the node, its link or Redis that may keep it from its work."""

@@ -195,7 +195,7 @@ class _Clerk:
 
     def _was_fit(self, begin: float, end: float) -> bool:
         """Could the node and the client do their work all the time?"""
-        return not overlaps(self._faults.gone(self._session.node), begin, end) and not overlaps(
+        return not overlaps(self._faults.slowed(self._session.node), begin, end) and not overlaps(
             self._session.pauses, begin, end
         )
 
@@ -231,7 +231,12 @@ class _Clerk:
             self._verdict.broken("order", f"{event.id} is below an id that was sent before it", request.cid)
         newest[request.to] = max(number, newest.get(request.to, -1))
         if request.to == self._session.signed_as and request.cid not in self._session.own:
-            self._verdict.broken("reply", "the reply came before the sender's own delivery", request.cid)
+            # ORDER-3. A node that has lost Redis may know that it is stored, but not what comes before it.
+            begin = request.at - RECOVER_SECONDS - SLACK_SECONDS
+            if overlaps(self._faults.disturbed(self._session.node), begin, event.at):
+                self._verdict.excused["one's own message behind its reply while Redis was away"] += 1
+            else:
+                self._verdict.broken("reply", "the reply came before the sender's own delivery", request.cid)
 
     def _ponged(self, event: Ponged) -> None:
         number = number_of(event.id)

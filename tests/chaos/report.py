@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from chaos.journal import Fault, World, read_folder
+from chaos.journal import Fault, OnDisk, Who, World, read_folder
 from chaos.run import Course, Plan
 from chaos.verdict import RULES, SENDED, Verdict
 
 LIVES_MAX = 5  # that are printed
 AROUND_SECONDS = 15.0  # faults so long before a message are a part of its life
 LINES_MAX = 60
+CONNECTION_LINES = ('["opened"', '["closed"', '["signing"', '["paused"', '["resumed"')
 
 
 def text_of(plan: Plan, course: Course, verdict: Verdict) -> str:
@@ -57,7 +59,11 @@ def _broken(plan: Plan, world: World, verdict: Verdict) -> list[str]:
     for one in verdict.violations:
         if one.key and one.key not in told and len(told) < LIVES_MAX:
             told.add(one.key)
-            lines += ["", f"the life of {one.key} ({one.rule}):", *life_of(one.key, plan.folder, world)]
+            lines += [
+                "",
+                f"the life of {one.key} ({one.rule}):",
+                *life_of(one.key, one.client, plan.folder, world),
+            ]
     lines += [
         "",
         f"FAILED: {sum(verdict.counts.values()):,} violations; seed {plan.seed}; journals: {plan.folder}",
@@ -65,41 +71,43 @@ def _broken(plan: Plan, world: World, verdict: Verdict) -> list[str]:
     return lines
 
 
-def life_of(key: str, folder: Path, world: World) -> list[str]:
-    """Everything that the journals say of a message, in the order in which it happened."""
-    moments: list[tuple[float, str]] = []
-    mark = json.dumps(key)
+def life_of(key: str, client: int | None, folder: Path, world: World) -> list[str]:
+    """Everything that the journals say of a message, and of the client that missed it, in its order."""
+    told: list[tuple[float, str]] = []
     sessions: set[int] = set()
-    for journal in read_folder(folder):
-        who = (
-            f"client {journal.who.client} ({journal.who.uid}, {'since' if journal.who.has_since else 'old'})"
-        )
-        for line in journal.path.read_text(encoding="utf-8").splitlines()[1:]:
-            if mark in line:
-                row = json.loads(line)
-                moments.append((row[1], f"{who}: {line}"))
-                sessions.add(row[2])
-    moments += _of_sessions(folder, sessions)
-    if moments:
-        begin, end = min(moments)[0] - AROUND_SECONDS, max(moments)[0]
-        moments += [
-            (fault.began, _told(fault))
-            for fault in world.faults
-            if fault.began < end and fault.healed > begin
-        ]
-    return [f"  {at:10.3f}  {what}" for at, what in sorted(moments)][:LINES_MAX]
+    for journal, line in _lines(folder):
+        if json.dumps(key) in line:
+            row = json.loads(line)
+            told.append((row[1], f"{_name(journal.who)}: {line}"))
+            sessions.add(row[2])
+    if not told:
+        return []
+    begin, end = min(told)[0] - AROUND_SECONDS, max(told)[0] + AROUND_SECONDS
+    for journal, line in _lines(folder):
+        if line.startswith(CONNECTION_LINES):
+            row = json.loads(line)
+            if row[2] in sessions or (journal.who.client == client and begin < row[1] < end):
+                told.append((row[1], f"{_name(journal.who)}: {line}"))
+    faults = [fault for fault in world.faults if fault.began < end and fault.healed > begin]
+    told += [(fault.began, _told(fault)) for fault in faults]
+    return [f"  {at:10.3f}  {what}" for at, what in _middle_cut(sorted(told))]
 
 
-def _of_sessions(folder: Path, sessions: set[int]) -> list[tuple[float, str]]:
-    """How the connections began and ended that the message went over."""
-    found = []
+def _middle_cut(told: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    if len(told) <= LINES_MAX:
+        return told
+    half = LINES_MAX // 2
+    return [*told[:half], (told[half][0], f"… {len(told) - LINES_MAX} more …"), *told[-half:]]
+
+
+def _lines(folder: Path) -> Iterator[tuple[OnDisk, str]]:
     for journal in read_folder(folder):
         for line in journal.path.read_text(encoding="utf-8").splitlines()[1:]:
-            if line.startswith(('["opened"', '["closed"', '["signing"')):
-                row = json.loads(line)
-                if row[2] in sessions:
-                    found.append((row[1], f"client {journal.who.client}: {line}"))
-    return found
+            yield journal, line
+
+
+def _name(who: Who) -> str:
+    return f"client {who.client} ({who.uid}, {'since' if who.has_since else 'old'})"
 
 
 def _told(fault: Fault) -> str:

@@ -33,6 +33,7 @@ class Violation(NamedTuple):
     rule: str
     what: str
     key: str | None = None  # of the message
+    client: int | None = None  # whose device it was
 
 
 @dataclass
@@ -43,11 +44,11 @@ class Verdict:
     missing: dict[str, float] = field(default_factory=dict)  # keys lost, excused or not: stored since when
     checked: Counter[str] = field(default_factory=Counter)  # how much there was to check
 
-    def broken(self, rule: str, what: str, key: str | None = None) -> None:
+    def broken(self, rule: str, what: str, key: str | None = None, client: int | None = None) -> None:
         assert rule in RULES, rule
         self.counts[rule] += 1
         if self.counts[rule] <= KEPT_MAX:
-            self.violations.append(Violation(rule, what, key))
+            self.violations.append(Violation(rule, what, key, client))
 
     @property
     def is_good(self) -> bool:

@@ -53,6 +53,11 @@ async def arrives(reader: asyncio.StreamReader, seconds: float) -> bytes:
         return b"(held)"
 
 
+async def connect_and_read(port: int) -> bytes:
+    reader, _ = await asyncio.open_connection("127.0.0.1", port)
+    return await reader.readexactly(1)
+
+
 Test = Callable[[], Awaitable[None]]
 
 
@@ -133,9 +138,8 @@ def test_refuse() -> None:
             await links.change(changed(refuse=True))
             with pytest.raises(ConnectionError):
                 await node[0].readexactly(1)
-            reader, _ = await asyncio.open_connection("127.0.0.1", port)
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await reader.readexactly(1)
+                await connect_and_read(port)
 
     run(test)
 
