@@ -85,7 +85,7 @@ def _check(words: list[str]) -> int:
     for kind, path in settings.reports.items():
         _write(report, kind, path)
     if settings.annotations:
-        _write(report, "annotations", Path("/dev/stdout"))
+        reports.annotate(report, settings.known_failures)
     return status
 
 

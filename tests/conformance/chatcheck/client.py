@@ -24,7 +24,7 @@ from websockets.uri import parse_uri
 
 from chatcheck.address import Address
 from chatcheck.conversation import Conversation, NothingCame
-from chatcheck.timing import AT_ONCE_SECONDS, deadline, scaled
+from chatcheck.timing import at_once, came_after, came_not, deadline
 from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
@@ -143,6 +143,8 @@ class Client(Conversation):
             except queue.Empty:
                 if others:
                     raise Mismatch(wanted, ", ".join(others)) from None
+                self._log(" nothing more comes")
+                came_not()
                 raise NothingCame(wanted, "nothing within the time limit") from None
             if pong is None:
                 self._pongs.put(None)
@@ -179,7 +181,7 @@ class Client(Conversation):
     def close(self, code: int = 1000) -> None:
         """Close by the closing handshake and wait for the end; no matter if it is closed already."""
         self._send_frame(Opcode.CLOSE, Close(code, "").serialize())
-        self._reader.join(scaled(AT_ONCE_SECONDS))
+        self._reader.join(at_once())
         self.release()
 
     def abort(self) -> None:
@@ -208,7 +210,7 @@ class Client(Conversation):
             self._protocol.send_request(self._protocol.connect())
             self._take_outgoing()
         self._flush()
-        in_time = self._shaken.wait(scaled(AT_ONCE_SECONDS))
+        in_time = self._shaken.wait(at_once())
         error = self._protocol.handshake_exc
         if in_time and self._response is not None and error is None:
             return
@@ -217,13 +219,17 @@ class Client(Conversation):
 
     def _next(self, wanted: str) -> str | None:
         __tracebackhide__ = True
+        began = time.monotonic()
         try:
-            message = self._messages.get(timeout=scaled(AT_ONCE_SECONDS))
+            message = self._messages.get(timeout=at_once())
         except queue.Empty:
+            self._log(" nothing more comes")
+            came_not()
             came = (
                 f"; {show_close(self.close_code)} came, but TCP goes on" if self._protocol.close_rcvd else ""
             )
             raise NothingCame(f"{wanted} on {self.name}", f"nothing within the time limit{came}") from None
+        came_after(time.monotonic() - began)
         if message is None:
             self._messages.put(None)
         if isinstance(message, Mismatch):
@@ -282,7 +288,7 @@ class Client(Conversation):
             self._stopping = True
             self._wake_reader.close()
         if threading.current_thread() is not self._reader:
-            self._reader.join(scaled(AT_ONCE_SECONDS))
+            self._reader.join(at_once())
             self._woken.close()
 
     def _read(self) -> None:

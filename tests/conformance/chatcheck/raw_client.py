@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from chatcheck.address import Address
 from chatcheck.conversation import Conversation, NothingCame
-from chatcheck.timing import deadline
+from chatcheck.timing import came_after, came_not, deadline
 from chatcheck.transcript import DEFAULT_MASK, Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
@@ -355,14 +355,18 @@ class RawClient(Conversation):
     def _receive(self, until: float, wanted: str) -> bool:
         """Read some bytes; False at the end of TCP."""
         __tracebackhide__ = True
-        self._socket.settimeout(max(until - time.monotonic(), 0.001))
+        began = time.monotonic()
+        self._socket.settimeout(max(until - began, 0.001))
         try:
             data = self._socket.recv(_RECEIVE_SIZE)
         except TimeoutError:
+            self._log(" nothing more comes")
+            came_not()
             raise NothingCame(f"{wanted} on {self.name}", "nothing within the time limit") from None
         except OSError as error:
             self._log(f"< (TCP broke: {error.strerror})", Act("reset"))
             return False
+        came_after(time.monotonic() - began)
         if not data:
             self._log("< (end of TCP)", Act("end"))
         self._received += data

@@ -9,13 +9,21 @@ from collections.abc import Callable
 AT_ONCE_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 
+# A server that leaves out one thing fails hundreds of checks that wait for it. After so many waits in
+# vain the verdict is out, and others are shorter; but many times as long as the slowest answer so far.
+_IN_VAIN_MAX = 4
+_SHORT_SECONDS = 1.0
+_TIMES_THE_SLOWEST = 10.0
+
 _factor = 1.0
+_n_in_vain = 0
+_slowest_seconds = 0.0
 
 
 def set_factor(factor: float) -> None:
-    """Scale all limits from now on; the plugin does so once, before the first test."""
-    global _factor
-    _factor = factor
+    """Scale all limits from now on, and forget what the server was like; done before the first test."""
+    global _factor, _n_in_vain, _slowest_seconds
+    _factor, _n_in_vain, _slowest_seconds = factor, 0, 0.0
 
 
 def scaled(seconds: float) -> float:
@@ -23,9 +31,28 @@ def scaled(seconds: float) -> float:
     return seconds * _factor
 
 
-def deadline(seconds: float = AT_ONCE_SECONDS) -> float:
-    """The moment, on time.monotonic's clock, at which a wait of so many (scaled) seconds ends."""
-    return time.monotonic() + scaled(seconds)
+def at_once() -> float:
+    """How many seconds, for this machine and this server, what should come at once may take."""
+    if _n_in_vain < _IN_VAIN_MAX:
+        return scaled(AT_ONCE_SECONDS)
+    return min(scaled(AT_ONCE_SECONDS), max(scaled(_SHORT_SECONDS), _TIMES_THE_SLOWEST * _slowest_seconds))
+
+
+def came_after(seconds: float) -> None:
+    """Note that something came, so late."""
+    global _slowest_seconds
+    _slowest_seconds = max(_slowest_seconds, seconds)
+
+
+def came_not() -> None:
+    """Note that something was waited for in vain; no check of a right server ends so."""
+    global _n_in_vain
+    _n_in_vain += 1
+
+
+def deadline(seconds: float | None = None) -> float:
+    """The moment, on time.monotonic's clock, when a wait of so many (scaled) seconds, or at_once(), ends."""
+    return time.monotonic() + (at_once() if seconds is None else scaled(seconds))
 
 
 def eventually(condition: Callable[[], object], within: float = 1.0, every: float = _POLL_SECONDS) -> bool:

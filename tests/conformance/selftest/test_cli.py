@@ -55,6 +55,7 @@ def test_one_that_is_not_gives_1_and_the_failure_explains_itself(tmp_path: Path)
 def test_a_baseline_allows_what_it_lists_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "chatcheck.toml").write_text(
         f"start = '{MODEL} --fault unsigned-delivered'\nonly = 'MSG-4'\nknown-failures = 'known.toml'\n"
+        "annotations = true\n"
     )
     written = chatcheck(tmp_path, "baseline", "--output", "known.toml")
     unfinished = chatcheck(tmp_path)
@@ -71,6 +72,7 @@ def test_a_baseline_allows_what_it_lists_and_nothing_else(tmp_path: Path) -> Non
     assert (again.returncode, "old clients" in known.read_text()) == (0, True)
     assert (mended.returncode, "it passes, but is listed" in mended.stdout) == (1, True)
     assert (worse.returncode, "not the known failure" in worse.stdout) == (1, True)
+    assert "::error file=known.toml,line=" in worse.stdout
 
 
 def test_a_known_failure_of_a_check_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ def write(report: Report, kind: str, path: Path) -> None:
     _save(WRITERS[kind](report), path)
 
 
+def annotate(report: Report, known_failures: Path | None) -> None:
+    """Write the annotations where the output is."""
+    _save(annotations.render(report, known_failures), _STDOUT)
+
+
 def compare(reports: Sequence[Report], path: Path) -> None:
     """Write the matrix clause × server: Markdown if the file is called .md, HTML otherwise."""
     render = matrix.markdown if path.suffix == ".md" else matrix.html

@@ -14,9 +14,11 @@ from chatcheck.report.text import one_line
 _SHOWN_PER_LEVEL = 10  # GitHub shows no more of a step
 
 
-def render(report: Report) -> str:
-    """The commands, a line each; red ones first, and one that says how many are not shown."""
-    path = _known_failures(report.arguments)
+def render(report: Report, path: Path | None = None) -> str:
+    """The commands, a line each; red ones first, and one that says how many are not shown.
+
+    `path`: the known-failures file, if there is one.
+    """
     errors = [c for c in report.clauses if c.verdict in RED]
     warnings = [c for c in report.clauses if c.verdict == "warn"]
     lines = [*_commands("error", errors, path), *_commands("warning", warnings, path)]
@@ -62,15 +64,6 @@ def _place(clause: ClauseResult, path: Path | None) -> dict[str, str]:
 
 def _words(line: str) -> list[str]:
     return "".join(c if c.isalnum() or c == "-" else " " for c in line).split()
-
-
-def _known_failures(arguments: tuple[str, ...]) -> Path | None:
-    """The file that the command line named."""
-    for argument, following in zip(arguments, (*arguments[1:], ""), strict=True):
-        name, _, value = argument.partition("=")
-        if name == "--known-failures" and (value or following):
-            return Path(value or following)
-    return None
 
 
 def _data(text: str) -> str:
