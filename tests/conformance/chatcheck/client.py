@@ -24,7 +24,7 @@ from websockets.uri import parse_uri
 
 from chatcheck.address import Address
 from chatcheck.conversation import Conversation, NothingCame
-from chatcheck.timing import at_once, came_after, came_not, deadline
+from chatcheck.timing import AT_ONCE_SECONDS, at_once, came_after, came_not, deadline, scaled
 from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
