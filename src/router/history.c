@@ -2,14 +2,15 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "chat/inbox.h"
 #include "chat/mem.h"
 #include "router/reader.h"
 
 enum {
-    PING_INTERVAL_TICKS = 10, /* a device is asked to confirm once a second at most: [HIST-12] */
-    PING_AGAIN_TICKS = 100    /* or after 10 s, if the last ping has not been answered */
+    PING_INTERVAL_TICKS = 9, /* a device is asked to confirm within a second: [HIST-12] */
+    PING_MESSAGES = 100      /* or after so many, lest a busy uid's inbox is full ([HIST-16]) */
 };
 
 struct history {
@@ -22,7 +23,7 @@ struct history {
 struct history *history_create(void)
 {
     struct history *history = mem_alloc(sizeof *history);
-    history->tick = PING_AGAIN_TICKS; /* so that a first ping need not wait */
+    history->tick = PING_INTERVAL_TICKS; /* so that a first ping need not wait */
     return history;
 }
 
@@ -85,7 +86,7 @@ void history_begin(struct router *router, const struct slot *slot)
     if (session->reader == NULL) {
         session->reader = mem_alloc(sizeof *session->reader);
     }
-    reader_begin(session, slot->after);
+    reader_begin(session, slot->after, slot->reply.has_gap);
 }
 
 /* ---- messages ---- */
@@ -109,6 +110,9 @@ void history_deliver(struct router *router, struct str to, const struct delivery
         }
     }
     recipients_deliver(router, delivery);
+    for (size_t i = 0; i < router->n_recipients; i++) {
+        history_given(sessions_get(router->sessions, router->recipients[i]));
+    }
 }
 
 void history_newest_known(struct router *router, struct str uid, struct message_id newest,
@@ -147,12 +151,25 @@ void history_drained(struct session *session)
 
 /* ---- confirmation ---- */
 
-void history_wants_ping(struct session *session)
+static void ping(struct session *session)
+{
+    struct reader *reader = session->reader;
+    struct sink *sink = session->router->sink;
+    char payload[MESSAGE_ID_SIZE_MAX];
+    if (reader->n_pings == READER_PINGS_MAX) {
+        reader->n_pings--;
+        memmove(reader->pings, reader->pings + 1, reader->n_pings * sizeof reader->pings[0]);
+    }
+    reader->pings[reader->n_pings++] = reader->cursor;
+    reader->n_unpinged = 0;
+    reader->ping_tick = session->router->history->tick;
+    sink->ops->ping(sink, session->conn,
+                    (struct str){payload, message_id_write(reader->cursor, payload)});
+}
+
+static void list_to_ping(struct session *session)
 {
     struct history *history = session->router->history;
-    if (session->reader->is_to_ping) {
-        return;
-    }
     if (history->n_to_ping == history->to_ping_capacity) {
         history->to_ping_capacity = history->to_ping_capacity * 2 + 1;
         history->to_ping =
@@ -162,24 +179,15 @@ void history_wants_ping(struct session *session)
     history->to_ping[history->n_to_ping++] = session->conn;
 }
 
-/* One ping at a time, so that its pong can be told from others'. */
-static bool may_ping(const struct history *history, const struct reader *reader)
-{
-    bool is_answered = message_id_is_none(reader->pinged);
-    uint64_t ticks = is_answered ? PING_INTERVAL_TICKS : PING_AGAIN_TICKS;
-    return history->tick - reader->ping_tick >= ticks;
-}
-
-static void ping(struct session *session)
+void history_given(struct session *session)
 {
     struct reader *reader = session->reader;
-    struct sink *sink = session->router->sink;
-    char payload[MESSAGE_ID_SIZE_MAX];
-    reader->is_to_ping = false;
-    reader->pinged = reader->cursor;
-    reader->ping_tick = session->router->history->tick;
-    sink->ops->ping(sink, session->conn,
-                    (struct str){payload, message_id_write(reader->pinged, payload)});
+    reader->n_unpinged++;
+    if (reader->n_unpinged >= PING_MESSAGES) {
+        ping(session);
+    } else if (!reader->is_to_ping) {
+        list_to_ping(session);
+    }
 }
 
 /* [HIST-12] "After deliveries of msgs a server MUST send the device a ping whose payload is the id
@@ -194,25 +202,36 @@ void history_tick(struct router *router)
         if (session == NULL || session->closed) {
             continue;
         }
-        if (may_ping(history, session->reader)) {
-            ping(session);
-        } else {
+        struct reader *reader = session->reader;
+        if (history->tick - reader->ping_tick < PING_INTERVAL_TICKS) {
             history->to_ping[n_kept++] = session->conn;
+            continue;
+        }
+        reader->is_to_ping = false;
+        if (reader->n_unpinged > 0) {
+            ping(session);
         }
     }
     history->n_to_ping = n_kept;
 }
 
-/* [HIST-13] [HIST-22] */
+/* [HIST-13] Whoever answers a ping has read what came before it, and so what came before earlier
+ * ones. [HIST-22] Any other pong says nothing. */
 void history_ponged(struct session *session, struct str payload)
 {
     struct reader *reader = session->reader;
     struct mapping_store *store = session->router->store;
     struct message_id id;
-    if (reader == NULL || message_id_is_none(reader->pinged) || !message_id_parse(payload, &id) ||
-        message_id_compare(id, reader->pinged) != 0) {
+    if (reader == NULL || !message_id_parse(payload, &id)) {
         return;
     }
-    reader->pinged = MESSAGE_ID_NONE;
-    store->inbox->confirm(store, session_uid(session), id);
+    for (size_t i = 0; i < reader->n_pings; i++) {
+        if (message_id_compare(id, reader->pings[i]) == 0) {
+            reader->n_pings -= i + 1;
+            memmove(reader->pings, reader->pings + i + 1,
+                    reader->n_pings * sizeof reader->pings[0]);
+            store->inbox->confirm(store, session_uid(session), id);
+            return;
+        }
+    }
 }

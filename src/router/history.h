@@ -35,7 +35,7 @@ bool history_holds_broadcast(struct session *session, const struct delivery *del
 bool history_may_reply(const struct session *session, struct message_id id);
 
 /* The device was given a message: it is to confirm it. */
-void history_wants_ping(struct session *session);
+void history_given(struct session *session);
 
 void history_ponged(struct session *session, struct str payload);
 void history_drained(struct session *session);

@@ -69,7 +69,8 @@ static void give_message(struct session *session, const struct delivery *message
 {
     give(session, message);
     session->reader->cursor = message->id;
-    history_wants_ping(session);
+    session->reader->gap_told = false;
+    history_given(session);
 }
 
 static void on_page(void *ctx, const struct inbox_page *page);
@@ -119,7 +120,7 @@ static void read_page(struct session *session, const struct inbox_page *page)
         go_live(session);
         return;
     }
-    if (page->dropped) {
+    if (page->dropped && !reader->gap_told) {
         /* It was too slow for the retention. The next sign says so: [HIST-10]. */
         sink->ops->close(sink, session->conn, CLOSE_POLICY);
         return;
@@ -150,13 +151,15 @@ static void on_page(void *ctx, const struct inbox_page *page)
     }
 }
 
-void reader_begin(struct session *session, struct message_id after)
+void reader_begin(struct session *session, struct message_id after, bool gap_told)
 {
     struct reader *reader = session->reader;
     drop_held(reader);
     reader->generation++;
     reader->cursor = after;
-    reader->pinged = MESSAGE_ID_NONE;
+    reader->gap_told = gap_told;
+    reader->n_pings = 0;
+    reader->n_unpinged = 0;
     read_on(session);
 }
 
@@ -178,7 +181,6 @@ bool reader_takes(struct session *session, struct message_id id, struct message_
         return block(reader);
     }
     reader->cursor = id;
-    history_wants_ping(session);
     return true;
 }
 

@@ -17,6 +17,10 @@
 
 struct session;
 
+enum {
+    READER_PINGS_MAX = 8 /* a pong that answers one before these confirms nothing */
+};
+
 enum reader_state {
     READER_LIVE,    /* it has got all that is known of */
     READER_READING, /* a page was asked for */
@@ -31,9 +35,12 @@ struct reader {
     bool rang;                /* READING: something came that the page may not have */
     uint64_t generation;      /* a page that was asked for by an earlier one is dropped */
     struct message_id cursor; /* the last message that it was given, or behind which it began */
-    struct message_id pinged; /* payload of the last ping; none: it has been answered */
-    uint64_t ping_tick;       /* when that was sent */
-    bool is_to_ping;          /* is in history's list of those that have something to confirm */
+    bool gap_told;            /* the sign said that something is missing behind the cursor */
+    struct message_id pings[READER_PINGS_MAX]; /* their payloads, oldest first: not answered yet */
+    size_t n_pings;
+    size_t n_unpinged;  /* messages given since the last ping */
+    uint64_t ping_tick; /* when that was sent */
+    bool is_to_ping;    /* is in history's list of those that have something to confirm */
     struct held_broadcast *held_first; /* wait until it is LIVE: [CAST-7] */
     struct held_broadcast *held_last;
     size_t held_size; /* bytes */
@@ -42,11 +49,12 @@ struct reader {
 /* Frees what it holds, too. NULL is allowed. */
 void reader_destroy(struct reader *reader);
 
-/* Begin anew behind 'after': nothing that was asked or held before counts. Reads. */
-void reader_begin(struct session *session, struct message_id after);
+/* Begin anew behind 'after': nothing that was asked or held before counts. Reads. 'gap_told': the
+ * sign's reply says that something behind it is missing. */
+void reader_begin(struct session *session, struct message_id after, bool gap_told);
 
-/* A message came live. True: it is this device's turn to be given it, which the caller does.
- * False: it has it, or reads it. */
+/* A message came live. True: it is this device's turn to be given it, which the caller does
+ * (history_given()). False: it has it, or reads it. */
 bool reader_takes(struct session *session, struct message_id id, struct message_id previous);
 
 /* The uid's last message is 'newest', or was a moment ago. */
