@@ -229,6 +229,11 @@ class Server:
         return self._redis
 
     @property
+    def keeps_history(self) -> bool:
+        """Does it serve the feature history?"""
+        return "history" in self.documented.features
+
+    @property
     def has_redis(self) -> bool:
         """Is there a Redis to look into?"""
         return self._target.redis_url is not None
