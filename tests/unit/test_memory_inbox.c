@@ -490,6 +490,19 @@ static void test_append_drops_what_is_too_old(void **state)
     then_dropped(&page);
 }
 
+/* A ring of which the first places are free again grows without a message lost. */
+static void test_inbox_that_has_lost_old_messages_grows(void **state)
+{
+    struct fixture *f = *state;
+    given_messages(f, "bob", 3);
+    f->now_ms += RETENTION_MS + 1;
+
+    given_messages(f, "bob", MESSAGES_MAX);
+
+    struct inbox_page page = when_read_unconfirmed(f, "bob");
+    then_bodies(&page, "0 1 2 3 4 5 6 7");
+}
+
 /* A body of 'len' bytes. */
 static enum err append_long(struct fixture *f, const char *to, size_t len)
 {
@@ -778,6 +791,7 @@ int main(void)
         INBOX_TEST(test_read_behind_what_was_dropped),
         INBOX_TEST(test_read_drops_what_is_too_old),
         INBOX_TEST(test_append_drops_what_is_too_old),
+        INBOX_TEST(test_inbox_that_has_lost_old_messages_grows),
         INBOX_TEST(test_sweep_drops_what_is_too_old),
         INBOX_TEST(test_sweeps_come_to_every_uid),
         INBOX_TEST(test_sweep_forgets_an_inbox_that_was_empty_for_long),

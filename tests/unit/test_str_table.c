@@ -93,6 +93,9 @@ static void test_keys_are_any_bytes(void **state)
         assert_null(get(table, keys[i]));
         entries[i] = named_as(keys[i]);
         add(table, &entries[i]);
+        for (size_t j = 0; j < i; j++) {
+            assert_true(entries[i].entry.hash != entries[j].entry.hash);
+        }
     }
 
     for (size_t i = 0; i < N_KEYS; i++) {
