@@ -120,8 +120,8 @@ def test_each_of_a_thousand_messages_in_one_breath_is_delivered_and_answered(ser
     """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
     sender's uid."
 
-    All are one write to the socket, so a server finds many in what it has read. With history, no more than may be
-    there before a device has confirmed any ([HIST-16]).
+    All are one write to the socket, so a server finds many in what it has read. With history, no more
+    than may be there before a device has confirmed any ([HIST-16]).
     """
     raw, bob = server.raw(), server.signed()
     raw.sign(server.uid())
