@@ -32,7 +32,9 @@ struct op {
         mapping_broadcast_fn *broadcast;
     } answered;
     void *ctx;
-    void *store;            /* for the store's own use */
+    void *store; /* for the store's own use: */
+    size_t n_asked;
+    bool has_failed;
     conn_id device;         /* OP_BIND */
     struct message message; /* OP_SEND, OP_BROADCAST: borrowed from the caller */
     bool done;              /* the answer is known: */

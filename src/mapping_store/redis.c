@@ -24,21 +24,28 @@ static struct redis_store *as_redis(struct mapping_store *base)
 
 /* ---- binds and sends ---- */
 
+/* [NODE-7] The others may take a node without a lease for dead: it does not say that it sent. */
+static bool may_start(const struct redis_store *store, const struct op *op)
+{
+    return store->state == STORE_OPEN &&
+           redis_link_n_in_flight(store->link) < COMMANDS_IN_FLIGHT_MAX &&
+           (op->kind == OP_BIND || !store->has_nodes || redis_lease_is_fresh(store));
+}
+
 static void op_start(void *ctx, struct op *op)
 {
     struct redis_store *store = ctx;
     if (store->state == STORE_STARTING) {
         return; /* it waits until that is over */
     }
-    if (store->state != STORE_OPEN ||
-        redis_link_n_in_flight(store->link) >= COMMANDS_IN_FLIGHT_MAX) {
+    if (!may_start(store, op)) {
         pending_done(store->pending, op, ERR_UNAVAILABLE);
     } else if (op->kind == OP_BIND) {
         redis_bind_start(store, op);
     } else if (op->kind == OP_SEND) {
         redis_send_start(store, op);
     } else {
-        pending_done(store->pending, op, ERR_OK);
+        redis_broadcast_start(store, op);
     }
 }
 
@@ -65,14 +72,29 @@ static void redis_broadcast(struct mapping_store *base, const struct message *me
 
 static void redis_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
 {
-    (void)base;
-    (void)events;
-    (void)ctx;
+    struct redis_store *store = as_redis(base);
+    store->events = events;
+    store->events_ctx = ctx;
 }
 
+/* Found out by the renewal of the lease, which has a time limit as every command has. */
 static const char *redis_trouble(struct mapping_store *base)
 {
-    return as_redis(base)->state == STORE_OPEN ? NULL : "Redis is away";
+    const struct redis_store *store = as_redis(base);
+    if (store->state == STORE_CLOSED) {
+        return "the server stops";
+    }
+    if (!redis_link_is_connected(store->link) && store->state != STORE_STARTING) {
+        return redis_link_is_silent(store->link) ? "Redis does not answer"
+                                                 : "Redis cannot be reached";
+    }
+    if (store->state != STORE_OPEN) {
+        return "the server is still joining";
+    }
+    if (!redis_lease_is_fresh(store)) {
+        return "the lease could not be renewed for 8 s";
+    }
+    return store->has_nodes && !store->is_reading ? "the queue of this node is not read" : NULL;
 }
 
 /* What came while the store was starting is given to its new state. */
@@ -239,6 +261,7 @@ static void redis_destroy(struct mapping_store *base)
     store->state = STORE_CLOSED;
     redis_link_destroy(store->link); /* binds, walks and registrations end, each with BATCH_LOST */
     store->link = NULL;
+    redis_link_destroy(store->reader);
     redis_readings_fail(store);
     pending_destroy(store->pending);
     loop_timer_destroy(store->hold_timer);
@@ -246,6 +269,7 @@ static void redis_destroy(struct mapping_store *base)
     loop_timer_destroy(store->refresh_timer);
     loop_timer_destroy(store->close_timer);
     loop_timer_destroy(store->reading_timer);
+    loop_timer_destroy(store->reader_timer);
     devices_destroy(store->devices);
     free(store);
 }
@@ -270,6 +294,7 @@ static void start_timers(struct redis_store *store)
     store->refresh_timer = loop_timer_create(store->loop, on_refresh_timer, store);
     store->close_timer = loop_timer_create(store->loop, on_close_timer, store);
     store->reading_timer = loop_timer_create(store->loop, redis_on_reading_timer, store);
+    store->reader_timer = loop_timer_create(store->loop, redis_on_reader_timer, store);
     loop_timer_start(store->hold_timer, store->timeout_ms / HOLD_PART, 0);
     loop_timer_start(store->lease_timer, LEASE_RENEWAL_MS, LEASE_RENEWAL_MS);
     loop_timer_start(store->refresh_timer, tick_ms, tick_ms);
@@ -314,5 +339,9 @@ struct mapping_store *redis_store_create(struct loop *loop,
     store->pending = pending_create(loop, store->devices);
     start_timers(store);
     store->link = redis_link_create(loop, &options->url, options->timeout_ms, &events, store);
+    if (options->nodes) {
+        store->has_nodes = true;
+        store->reader = redis_reader_create(store, &options->url);
+    }
     return &store->base;
 }

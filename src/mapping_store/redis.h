@@ -1,8 +1,12 @@
 /* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5.
  *
  *   redis.c         the port; when the store may be used; the lease and the refresh
- *   redis_send.c    a msg: who gets it; with history it is stored first
+ *   redis_send.c    a msg or a broadcast: who gets it; with history a msg is stored first
  *   redis_inbox.c   messages that are stored: read and confirmed
+ *   redis_compare.c what a device may have missed
+ *   redis_lease.c   this node is alive: said, and renewed
+ *   redis_nodes.c   the other nodes: who is told, and who is dead
+ *   redis_queue.c   what nodes tell each other
  *   redis_script.c  the scripts in redis_scripts/, which Redis runs
  *   redis_join.c    after each connect: predecessors' traces go, ours are put right
  *   redis_bind.c    a sign: our traces are written, stale ones removed
@@ -11,7 +15,7 @@
  *   redis_batch.c   commands whose replies are looked at together
  *
  * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces,
- * for other programs and later for other nodes. The hash chat_node_fds:{<node>} is their
+ * for other programs and for other nodes. The hash chat_node_fds:{<node>} is their
  * journal: a trace is put down there before it is made and taken out after it is removed, so
  * whatever breaks in between, what has to be cleaned is known.
  *
@@ -30,6 +34,7 @@
 #include "chat/limits.h"
 #include "chat/loop.h"
 #include "chat/mapping_store.h"
+#include "chat/nodes.h"
 #include "mapping_store/devices.h"
 #include "mapping_store/pending.h"
 #include "mapping_store/redis_link.h"
@@ -41,10 +46,14 @@ enum {
     SET_TTL_S = 90000, /* longer than its members' own keys: what nobody renews goes in the end */
     LEASE_MS = 10000,
     LEASE_RENEWAL_MS = 2000,
-    REGISTER_BATCH = 500,  /* devices that are written again in one go */
-    PREDECESSORS_MAX = 64, /* dead nodes that one start cleans up after */
-    SHA_DIGITS = 40,       /* hexadecimal: by it Redis knows a script */
-    NUMBER_SIZE_MAX = 21   /* bytes of a number's text, with its terminator */
+    LEASE_FRESH_MS = 8000,     /* after it without a renewal a node does not speak for itself */
+    NODE_LINGER_MS = 120000,   /* [NODE-8] for which what is told to a node waits for it */
+    OTHER_NODES_MAX = 256,     /* on one Redis */
+    RING_BODY_SIZE_MAX = 4096, /* bytes: with history a longer one is read from the inbox */
+    REGISTER_BATCH = 500,      /* devices that are written again in one go */
+    PREDECESSORS_MAX = 64,     /* dead nodes that one start cleans up after */
+    SHA_DIGITS = 40,           /* hexadecimal: by it Redis knows a script */
+    NUMBER_SIZE_MAX = 21       /* bytes of a number's text, with its terminator */
 };
 
 /* Each is redis_scripts/<name>.lua; what it takes and returns stands there. */
@@ -62,10 +71,20 @@ enum store_state {
     STORE_CLOSED
 };
 
+struct other_node {
+    char name[NODE_SIZE_MAX + 1];
+    size_t len;
+    double lease_end_ms; /* by Redis' clock */
+    bool is_listed;      /* in chat_nodes, when it was looked at last */
+    bool is_dead;
+    bool is_being_cleaned;
+};
+
 struct redis_store {
     struct mapping_store base; /* first, so that a struct mapping_store * is one of us */
     struct loop *loop;
     struct redis_link *link;
+    struct redis_link *reader; /* of the queue; NULL without the feature nodes */
     struct devices *devices;
     struct pending *pending;
     enum store_state state;
@@ -86,8 +105,20 @@ struct redis_store {
     bool has_taken_over; /* from predecessors: once in a process' life */
     char predecessors[PREDECESSORS_MAX][NODE_SIZE_MAX + 1]; /* still to be cleaned up after */
     size_t n_predecessors;
-    uint64_t redis_now_ms; /* Redis' clock, when they were looked for */
-    size_t n_to_register;  /* devices that a running registration has still to write */
+    uint64_t redis_now_ms;            /* Redis' clock, when nodes were looked at last */
+    uint64_t lease_renewed_ms;        /* our clock */
+    bool has_nodes;                   /* the feature; what follows is for it */
+    const struct node_events *events; /* NULL: nobody listens */
+    void *events_ctx;
+    size_t n_others;
+    struct other_node others[OTHER_NODES_MAX];
+    struct message_id cursor;        /* up to here the queue has been read */
+    struct message_id leased_cursor; /* what it was when the lease was asked for */
+    bool has_cursor;
+    bool is_reading; /* a question waits for its answer */
+    bool has_moved;  /* and that answer does not count: it begins elsewhere */
+    struct loop_timer *reader_timer;
+    size_t n_to_register; /* devices that a running registration has still to write */
     bool is_registering;
     size_t refresh_due;            /* devices whose turn has come, in parts of one */
     struct loop_timer *hold_timer; /* ends STORE_STARTING */
@@ -150,8 +181,9 @@ static inline struct str name_str(const struct name *name)
     return (struct str){name->bytes, name->len};
 }
 
-struct name key_of_uid(struct str uid);       /* chat_map_uid_fd:<uid> */
-struct name key_of_node_fds(struct str node); /* chat_node_fds:{<node>} */
+struct name key_of_uid(struct str uid);         /* chat_map_uid_fd:<uid> */
+struct name key_of_node_fds(struct str node);   /* chat_node_fds:{<node>} */
+struct name key_of_node_queue(struct str node); /* chat_node_queue:{<node>} */
 struct name fd_of(const struct redis_store *store, conn_id device);
 
 /* The node that 'fd' belongs to, len 0 if it has not the form of our fds. Borrows from 'fd'. */
@@ -213,8 +245,9 @@ void redis_script_failed(struct redis_store *store, const char *what, const redi
 
 /* ---- redis_send.c ---- */
 
-/* Do what the send 'op' asks, then pending_done(). */
+/* Do what the send, or the broadcast, 'op' asks, then pending_done(). */
 void redis_send_start(struct redis_store *store, struct op *op);
+void redis_broadcast_start(struct redis_store *store, struct op *op);
 
 /* ---- redis_inbox.c ---- */
 
@@ -255,6 +288,72 @@ void redis_on_reading_timer(void *ctx);
 
 extern const struct inbox_ops redis_inbox_ops;
 
+/* ---- redis_lease.c ---- */
+
+/* Take the lease, and with the feature nodes make the queue, then call 'done' with the store. */
+void redis_lease_take(struct redis_store *store, batch_done_fn *done);
+
+/* Renew it. If it turns out to be gone or over, or the queue is, all is written again. */
+void redis_lease_renew(struct redis_store *store);
+
+bool redis_lease_is_fresh(const struct redis_store *store);
+
+/* ---- redis_nodes.c ---- */
+
+/* Whom to tell. Borrows their names from what it was made of. */
+struct targets {
+    size_t n;
+    struct str nodes[OTHER_NODES_MAX];
+};
+
+/* The list of nodes with the ends of their leases, as ZRANGE gives it. */
+void redis_nodes_are(struct redis_store *store, const redisReply *nodes, uint64_t now_ms);
+bool redis_node_is_alive(struct redis_store *store, struct str node);
+
+/* All other nodes, also those that are dead but may come back. */
+void redis_targets_all(struct redis_store *store, struct targets *out);
+/* Those that the members of a uid's set belong to. NULL, or no members: somebody may have deleted
+ * it, so all ([STORE-8]). */
+void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out);
+
+void redis_clean_up_after_the_dead(struct redis_store *store);
+
+/* ---- redis_queue.c ---- */
+
+/* What one node tells another. */
+struct ring {
+    struct str uid; /* len 0: a broadcast */
+    struct str from;
+    struct str body;      /* len 0: left out */
+    struct message_id id; /* with history; else none */
+    struct message_id previous;
+    bool is_marker; /* nothing, only that the queue is there */
+};
+
+/* As redis_link_command(). */
+bool redis_ring(struct redis_store *store, struct str node, const struct ring *ring,
+                redis_reply_fn *replied, void *ctx);
+
+/* As in lease.lua. */
+enum queue_was {
+    QUEUE_WHOLE,
+    QUEUE_MADE,
+    QUEUE_BEHIND,
+    QUEUE_TRIMMED
+};
+
+/* What this node's queue was when the lease was taken, and its last id. True: something that was
+ * told to this node may be lost. */
+bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last);
+
+struct redis_link *redis_reader_create(struct redis_store *store, const struct redis_url *url);
+void redis_on_reader_timer(void *ctx);
+
+/* ---- redis_compare.c ---- */
+
+/* With history: tell the router the newest message of each of these devices' uids. */
+void redis_compare(struct redis_store *store, const conn_id *devices, size_t n);
+
 /* ---- redis_bind.c ---- */
 
 /* Write the traces for the bind 'op', remove the uid's stale fds, then pending_done(). */
@@ -267,9 +366,6 @@ void redis_join_start(struct redis_store *store);
 
 /* Write all devices again, in batches, if that is not already being done. */
 void redis_register_all(struct redis_store *store);
-
-/* Renew the lease. If it turns out to be gone, Redis was flushed: all is written again. */
-void redis_lease_renew(struct redis_store *store);
 
 /* Remove all traces of this process, then redis_store_left(). Possibly at once. */
 void redis_leave(struct redis_store *store);

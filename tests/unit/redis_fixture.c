@@ -238,7 +238,9 @@ int setup(void **state)
 int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->destroy(f->store);
+    if (f->store != NULL) {
+        f->store->ops->destroy(f->store);
+    }
     loop_destroy(f->loop);
     redisFree(f->redis);
     return 0;
