@@ -1,4 +1,4 @@
-"""Would a mistake be noticed? A saboteur stands before one of the nodes and makes it, one kind in each run."""
+"""Would a mistake be noticed? A saboteur before one of the nodes makes it, one kind in each run."""
 
 from __future__ import annotations
 
