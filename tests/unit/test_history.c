@@ -511,50 +511,127 @@ static void test_sign_without_messages_brings_no_ping(void **state)
     then_said(f, "");
 }
 
-/* A device is asked at most once in ten ticks, which is a second. */
-static void test_pings_come_once_a_second_at_most(void **state)
+/* [HIST-12] A device is asked about once a second: at the ninth tick behind the last ping. */
+static void test_pings_come_about_once_a_second(void **state)
 {
     struct fixture *f = *state;
     conn_id bob = given_device(f, "bob", 10);
-    conn_id alice = given_device(f, "alice", 10);
+    given_device(f, "alice", 10);
     when_sends(f, bob, "alice", 11, 10);
     when_ticks(f, 1);
-    router_ponged(f->router, alice, STR("11-0"));
     when_sends(f, bob, "alice", 12, 11);
     when_sends(f, bob, "alice", 13, 12);
     transcript_clear(&f->sink.said);
 
-    when_ticks(f, 9);
+    when_ticks(f, 8);
     then_said(f, "");
     when_ticks(f, 1);
     then_said(f, "2: ping 13-0\n");
-    router_ponged(f->router, alice, STR("13-0"));
     when_ticks(f, 200);
 
     then_said(f, "");
 }
 
-/* While a ping has not been answered no other is sent, until ten seconds are over. */
-static void test_ping_when_the_last_is_not_answered_waits_ten_seconds(void **state)
+/* [HIST-16] A busy device is asked after every hundredth message, however fast they come. */
+static void test_busy_device_is_pinged_every_hundred_messages(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 1000);
+    given_device(f, "alice", 1000);
+    for (uint64_t ms = 1001; ms <= 1300; ms++) {
+        char want[100];
+        char ping[30] = "";
+        int n = (int)ms;
+        if (n % 100 == 0) {
+            snprintf(ping, sizeof ping, "2: ping %d-0\n", n);
+        }
+        snprintf(want, sizeof want, "2: from bob: %d id=%d-0\n%s1: sended id=%d-0\n", n, n, ping,
+                 n);
+
+        when_sends(f, bob, "alice", ms, ms - 1);
+
+        then_said(f, want);
+    }
+    when_ticks(f, 200); /* the last ping was for all of them */
+    then_said(f, "");
+}
+
+/* The same of a device that reads. */
+static void test_reading_device_is_pinged_every_hundred_messages(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 1000);
+    conn_id bob = given_device(f, "bob", 10);
+    when_sends(f, bob, "alice", 1128, 1127);
+
+    when_page(f, 1001, 1064, 1128);
+    when_page(f, 1065, 1100, 1128);
+    transcript_clear(&f->store.asked);
+    router_ponged(f->router, alice, STR("1100-0"));
+
+    then_asked(f, "confirm alice 1100-0\n");
+}
+
+/* 'n' messages from 11 on for "alice", each with a ping of its own. */
+static void given_pings(struct fixture *f, conn_id sender, int n)
+{
+    for (int i = 0; i < n; i++) {
+        when_sends(f, sender, "alice", 11 + (uint64_t)i, 10 + (uint64_t)i);
+        when_ticks(f, 9);
+    }
+    transcript_clear(&f->sink.said);
+    transcript_clear(&f->store.asked);
+}
+
+/* [HIST-13] A peer may answer late, when other pings have been sent. */
+static void test_pong_that_comes_late_confirms(void **state)
 {
     struct fixture *f = *state;
     conn_id bob = given_device(f, "bob", 10);
     conn_id alice = given_device(f, "alice", 10);
-    when_sends(f, bob, "alice", 11, 10);
-    when_ticks(f, 1);
-    when_sends(f, bob, "alice", 12, 11);
-    transcript_clear(&f->sink.said);
-    transcript_clear(&f->store.asked);
+    given_pings(f, bob, 3);
 
-    when_ticks(f, 99);
-    then_said(f, "");
-    when_ticks(f, 1);
-    then_said(f, "2: ping 12-0\n");
-    router_ponged(f->router, alice, STR("11-0")); /* too late: it asks for 12-0 now */
-    then_asked(f, "");
+    router_ponged(f->router, alice, STR("11-0"));
+    then_asked(f, "confirm alice 11-0\n");
     router_ponged(f->router, alice, STR("12-0"));
+    router_ponged(f->router, alice, STR("13-0"));
 
+    then_asked(f, "confirm alice 12-0\n"
+                  "confirm alice 13-0\n");
+}
+
+/* RFC 6455 lets a peer answer the last of several pings only. */
+static void test_pong_answers_earlier_pings_too(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+    conn_id alice = given_device(f, "alice", 10);
+    given_pings(f, bob, 3);
+
+    router_ponged(f->router, alice, STR("12-0"));
+    router_ponged(f->router, alice, STR("11-0"));
+    router_ponged(f->router, alice, STR("12-0"));
     then_asked(f, "confirm alice 12-0\n");
+    router_ponged(f->router, alice, STR("13-0"));
+
+    then_asked(f, "confirm alice 13-0\n");
+}
+
+/* Of a peer that does not answer the last eight pings are remembered. */
+static void test_pong_to_a_ping_before_the_last_eight_confirms_nothing(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+    conn_id alice = given_device(f, "alice", 10);
+    given_pings(f, bob, 10);
+
+    router_ponged(f->router, alice, STR("12-0"));
+    then_asked(f, "");
+    router_ponged(f->router, alice, STR("13-0"));
+    router_ponged(f->router, alice, STR("20-0"));
+
+    then_asked(f, "confirm alice 13-0\n"
+                  "confirm alice 20-0\n");
 }
 
 /* [HIST-13] A pong confirms what its ping said, not what was delivered meanwhile. */
@@ -622,6 +699,30 @@ static void test_pong_after_a_sign_as_another_uid_confirms_nothing(void **state)
     router_ponged(f->router, alice, STR("11-0"));
 
     then_asked(f, "");
+}
+
+/* [HIST-12] [HIST-14] What a device was given as the old uid is not asked for as the new one, of
+ * which it was given nothing. */
+static void test_ping_after_a_sign_as_another_uid_is_not_sent(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+    conn_id alice = given_device(f, "alice", 10);
+    when_sends(f, bob, "alice", 11, 10);
+    when_receives(f, alice, with_since(sign_as("carol"), 20));
+    when_page(f, 21, 20, 20);
+    fake_store_answer_bind(&f->store, alice);
+    transcript_clear(&f->sink.said);
+
+    when_ticks(f, 200);
+    then_said(f, "");
+    when_page(f, 21, 20, 20);
+    when_sends(f, bob, "carol", 21, 20);
+    when_ticks(f, 1);
+
+    then_said(f, "2: from bob: 21 id=21-0\n"
+                 "1: sended id=21-0\n"
+                 "2: ping 21-0\n");
 }
 
 /* Each device has its own ping. */
@@ -723,11 +824,16 @@ int main(void)
         HISTORY_TEST(test_delivery_is_followed_by_a_ping_whose_pong_confirms),
         HISTORY_TEST(test_page_is_followed_by_a_ping_for_its_last_message),
         HISTORY_TEST(test_sign_without_messages_brings_no_ping),
-        HISTORY_TEST(test_pings_come_once_a_second_at_most),
-        HISTORY_TEST(test_ping_when_the_last_is_not_answered_waits_ten_seconds),
+        HISTORY_TEST(test_pings_come_about_once_a_second),
+        HISTORY_TEST(test_busy_device_is_pinged_every_hundred_messages),
+        HISTORY_TEST(test_reading_device_is_pinged_every_hundred_messages),
+        HISTORY_TEST(test_pong_that_comes_late_confirms),
+        HISTORY_TEST(test_pong_answers_earlier_pings_too),
+        HISTORY_TEST(test_pong_to_a_ping_before_the_last_eight_confirms_nothing),
         HISTORY_TEST(test_pong_confirms_up_to_its_ping_only),
         HISTORY_TEST(test_pong_that_answers_no_ping_confirms_nothing),
         HISTORY_TEST(test_pong_after_a_sign_as_another_uid_confirms_nothing),
+        HISTORY_TEST(test_ping_after_a_sign_as_another_uid_is_not_sent),
         HISTORY_TEST(test_pings_are_for_each_device),
         HISTORY_TEST(test_closed_connection_is_not_pinged),
         ROUTER_TEST(test_without_history_pongs_and_ticks_mean_nothing),
