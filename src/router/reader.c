@@ -132,6 +132,7 @@ static void read_page(struct session *session, const struct inbox_page *page)
     if (page->n == 0) {
         /* Or the inbox was lost with its newest ids, and lower ones are to come. */
         reader->cursor = page->newest;
+        reader->gap_told = false;
         has_newest = true;
     }
     if (has_newest && !reader->rang) {

@@ -344,6 +344,80 @@ static void test_reader_when_messages_were_dropped_meanwhile_is_closed(void **st
     then_said(f, "1: close 1008\n");
 }
 
+/* [HIST-10] [REPLY-7] A device that was told of the gap by the reply to its sign gets what is
+ * left, and stays … */
+static void test_reader_when_its_sign_told_of_the_gap_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    const struct delivery messages[] = {{.from = STR("bob"), .body = STR("12"), .id = ID(12)},
+                                        {.from = STR("bob"), .body = STR("13"), .id = ID(13)}};
+    struct inbox_page page = {
+        .after = ID(10), .newest = ID(13), .dropped = true, .gap = true, .messages = messages};
+    conn_id alice = given_connection(f);
+
+    when_receives(f, alice, with_since(sign_as("alice"), 10));
+    fake_store_answer_read(&f->store, &page);
+    fake_store_answer_bind(&f->store, alice);
+    page.n = 2;
+    fake_store_answer_read(&f->store, &page);
+
+    then_said(f, "1: signed token=" ZEROS "1 gap\n"
+                 "1: from bob: 12 id=12-0\n"
+                 "1: from bob: 13 id=13-0\n");
+    when_newest_known(f, "alice", 15, alice);
+    page = (struct inbox_page){.after = ID(13), .newest = ID(15), .dropped = true, .gap = true};
+    fake_store_answer_read(&f->store, &page);
+    then_said(f, "1: close 1008\n"); /* of this one it was not told */
+}
+
+/* … also if nothing is left. Of what is dropped later it was not told. */
+static void test_reader_when_its_sign_told_of_the_gap_and_all_is_dropped_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct inbox_page page = {.after = ID(10), .newest = ID(13), .dropped = true, .gap = true};
+    conn_id bob = given_device(f, "bob", 10);
+    conn_id alice = given_connection(f);
+    when_receives(f, alice, with_since(sign_as("alice"), 10));
+    fake_store_answer_read(&f->store, &page);
+    fake_store_answer_bind(&f->store, alice);
+    then_said(f, "2: signed token=" ZEROS "1 gap\n");
+
+    fake_store_answer_read(&f->store, &page);
+    when_sends(f, bob, "alice", 14, 13);
+    then_said(f, "2: from bob: 14 id=14-0\n"
+                 "1: sended id=14-0\n");
+    when_newest_known(f, "alice", 16, alice);
+    page = (struct inbox_page){.after = ID(14), .newest = ID(16), .dropped = true, .gap = true};
+    fake_store_answer_read(&f->store, &page);
+
+    then_said(f, "2: close 1008\n");
+}
+
+/* … also if its peer takes some time to read. */
+
+static void test_reader_when_its_sign_told_of_the_gap_waits_for_its_peer(void **state)
+{
+    struct fixture *f = *state;
+    const struct delivery message = {.from = STR("bob"), .body = STR("13"), .id = ID(13)};
+    struct inbox_page page = {
+        .after = ID(10), .newest = ID(13), .dropped = true, .gap = true, .messages = &message};
+    conn_id alice = given_connection(f);
+    when_receives(f, alice, with_since(sign_as("alice"), 10));
+    fake_store_answer_read(&f->store, &page);
+    fake_store_answer_bind(&f->store, alice);
+    transcript_clear(&f->sink.said);
+    f->sink.slow_conn = alice;
+
+    page.n = 1;
+    fake_store_answer_read(&f->store, &page);
+    then_said(f, "");
+    f->sink.slow_room = 9;
+    router_drained(f->router, alice);
+    fake_store_answer_read(&f->store, &page);
+
+    then_said(f, "1: from bob: 13 id=13-0\n");
+}
+
 /* A page for a connection that has closed meanwhile goes nowhere. */
 static void test_reader_when_connection_closes_meanwhile_ends(void **state)
 {
@@ -411,6 +485,9 @@ int main(void)
         HISTORY_TEST(test_drained_when_nothing_waits_does_nothing),
         HISTORY_TEST(test_reader_when_read_fails_reads_at_the_next_ring),
         HISTORY_TEST(test_reader_when_messages_were_dropped_meanwhile_is_closed),
+        HISTORY_TEST(test_reader_when_its_sign_told_of_the_gap_goes_on),
+        HISTORY_TEST(test_reader_when_its_sign_told_of_the_gap_and_all_is_dropped_goes_on),
+        HISTORY_TEST(test_reader_when_its_sign_told_of_the_gap_waits_for_its_peer),
         HISTORY_TEST(test_reader_when_connection_closes_meanwhile_ends),
         HISTORY_TEST(test_reader_when_connection_closes_with_requests_in_flight_ends),
         HISTORY_TEST(test_reader_when_signed_as_another_ignores_the_page_of_before),
