@@ -15,6 +15,7 @@ enum {
 
 struct held_broadcast {
     struct held_broadcast *next;
+    struct message_id before; /* the first message that came behind it; none: there is none yet */
     struct delivery delivery; /* its texts are in 'text' */
     char text[];
 };
@@ -26,29 +27,64 @@ struct reading {
     uint64_t generation;
 };
 
-static void drop_held(struct reader *reader)
+static size_t text_size(const struct delivery *delivery)
 {
-    while (reader->held_first != NULL) {
-        struct held_broadcast *held = reader->held_first;
-        reader->held_first = held->next;
-        free(held);
+    return delivery->from.len + delivery->body.len;
+}
+
+/* The first one that is held. Caller owns. */
+static struct held_broadcast *take_held(struct reader *reader)
+{
+    struct held_broadcast *held = reader->held_first;
+    reader->held_first = held->next;
+    if (reader->held_open == held) {
+        reader->held_open = held->next;
     }
-    reader->held_last = NULL;
-    reader->held_size = 0;
+    if (held->next == NULL) {
+        reader->held_last = NULL;
+    }
+    reader->held_size -= text_size(&held->delivery);
+    return held;
 }
 
 void reader_destroy(struct reader *reader)
 {
-    if (reader != NULL) {
-        drop_held(reader);
-        free(reader);
+    if (reader == NULL) {
+        return;
     }
+    while (reader->held_first != NULL) {
+        free(take_held(reader));
+    }
+    free(reader);
 }
 
 static void give(struct session *session, const struct delivery *delivery)
 {
     struct sink *sink = session->router->sink;
     sink->ops->deliver(sink, &session->conn, 1, delivery);
+}
+
+static void give_held(struct session *session)
+{
+    struct held_broadcast *held = take_held(session->reader);
+    give(session, &held->delivery);
+    free(held);
+}
+
+/* [CAST-7] "What one connection sends, broadcasts and msgs, MUST arrive in the order in which it was
+ * sent." A message that comes while the device reads is behind what is held, for it came later. */
+static void close_held(struct reader *reader, struct message_id id)
+{
+    while (reader->held_open != NULL) {
+        reader->held_open->before = id;
+        reader->held_open = reader->held_open->next;
+    }
+}
+
+static bool held_goes_before(const struct reader *reader, struct message_id id)
+{
+    const struct held_broadcast *held = reader->held_first;
+    return held != NULL && held != reader->held_open && message_id_compare(held->before, id) <= 0;
 }
 
 static bool takes_more(const struct session *session)
@@ -91,22 +127,30 @@ static void read_on(struct session *session)
 static void go_live(struct session *session)
 {
     struct reader *reader = session->reader;
-    reader->state = READER_LIVE;
-    for (struct held_broadcast *held = reader->held_first; held != NULL; held = held->next) {
-        give(session, &held->delivery);
+    while (reader->held_first != NULL) {
+        if (!takes_more(session)) {
+            block(reader);
+            return;
+        }
+        give_held(session);
     }
-    drop_held(reader);
+    reader->state = READER_LIVE;
     router_go_on(session);
 }
 
 /* False: the peer has to read before it can be given the rest of the page. */
 static bool give_page(struct session *session, const struct inbox_page *page)
 {
-    for (size_t i = 0; i < page->n; i++) {
+    size_t i = 0;
+    while (i < page->n) {
         if (!takes_more(session)) {
             return block(session->reader);
         }
-        give_message(session, &page->messages[i]);
+        if (held_goes_before(session->reader, page->messages[i].id)) {
+            give_held(session);
+        } else {
+            give_message(session, &page->messages[i++]);
+        }
     }
     return true;
 }
@@ -155,7 +199,9 @@ static void on_page(void *ctx, const struct inbox_page *page)
 void reader_begin(struct session *session, struct message_id after, bool gap_told)
 {
     struct reader *reader = session->reader;
-    drop_held(reader);
+    while (reader->held_first != NULL) {
+        give_held(session); /* [CAST-2] it came to the device as who it was */
+    }
     reader->generation++;
     reader->cursor = after;
     reader->gap_told = gap_told;
@@ -169,6 +215,7 @@ bool reader_takes(struct session *session, struct message_id id, struct message_
     struct reader *reader = session->reader;
     if (reader->state != READER_LIVE) {
         reader->rang = true;
+        close_held(reader, id);
         return false;
     }
     if (message_id_compare(id, reader->cursor) <= 0) {
@@ -206,13 +253,12 @@ void reader_hold(struct session *session, const struct delivery *delivery)
 {
     struct reader *reader = session->reader;
     struct sink *sink = session->router->sink;
-    size_t text_size = delivery->from.len + delivery->body.len;
-    reader->held_size += text_size;
-    if (reader->held_size > HELD_SIZE_MAX) {
+    size_t size = text_size(delivery);
+    if (reader->held_size + size > HELD_SIZE_MAX) {
         sink->ops->close(sink, session->conn, CLOSE_POLICY); /* [WS-12] */
         return;
     }
-    struct held_broadcast *held = mem_alloc(sizeof *held + text_size);
+    struct held_broadcast *held = mem_alloc(sizeof *held + size);
     memcpy(held->text, delivery->from.ptr, delivery->from.len);
     memcpy(held->text + delivery->from.len, delivery->body.ptr, delivery->body.len);
     held->delivery = *delivery;
@@ -224,4 +270,8 @@ void reader_hold(struct session *session, const struct delivery *delivery)
         reader->held_last->next = held;
     }
     reader->held_last = held;
+    reader->held_size += size;
+    if (reader->held_open == NULL) {
+        reader->held_open = held;
+    }
 }

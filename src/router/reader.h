@@ -41,16 +41,17 @@ struct reader {
     size_t n_unpinged;  /* messages given since the last ping */
     uint64_t ping_tick; /* when that was sent */
     bool is_to_ping;    /* is in history's list of those that have something to confirm */
-    struct held_broadcast *held_first; /* wait until it is LIVE: [CAST-7] */
+    struct held_broadcast *held_first; /* wait for what it reads: [CAST-7] */
     struct held_broadcast *held_last;
-    size_t held_size; /* bytes */
+    struct held_broadcast *held_open; /* the first of them behind which no message has come */
+    size_t held_size;                 /* bytes */
 };
 
 /* Frees what it holds, too. NULL is allowed. */
 void reader_destroy(struct reader *reader);
 
-/* Begin anew behind 'after': nothing that was asked or held before counts. Reads. 'gap_told': the
- * sign's reply says that something behind it is missing. */
+/* Begin anew behind 'after': nothing that was asked before counts, and what was held is given.
+ * Reads. 'gap_told': the sign's reply says that something behind it is missing. */
 void reader_begin(struct session *session, struct message_id after, bool gap_told);
 
 /* A message came live. True: it is this device's turn to be given it, which the caller does
@@ -63,7 +64,7 @@ void reader_newest_known(struct session *session, struct message_id newest);
 /* The peer has read what waited for it. */
 void reader_drained(struct session *session);
 
-/* Keep a copy of the broadcast until the device is LIVE. */
+/* Keep a copy of the broadcast until the device has got the messages that came before it. */
 void reader_hold(struct session *session, const struct delivery *delivery);
 
 #endif

@@ -246,6 +246,35 @@ static void test_broadcast_that_waited_does_not_come_again(void **state)
                  "2: from bob: 12 id=12-0\n");
 }
 
+/* [CAST-7] While a device reads, a msg comes, a broadcast, another msg, by one connection: the
+ * page has both msgs, and the broadcast goes between. */
+static void test_broadcast_that_waits_goes_before_later_msgs(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    given_reading_device(f, "bob", 11);
+    when_sends(f, alice, "bob", 12, 11);
+    when_receives(f, alice, broadcast_of("\"x\""));
+    when_receives(f, alice, broadcast_of("\"y\""));
+    fake_store_answer_all(&f->store);
+    when_sends(f, alice, "bob", 13, 12);
+    when_receives(f, alice, broadcast_of("\"z\""));
+    fake_store_answer(&f->store);
+    when_sends(f, alice, "bob", 14, 13);
+    transcript_clear(&f->sink.said);
+
+    when_page(f, 11, 12, 14);
+    then_said(f, "2: from bob: 11 id=11-0\n"
+                 "2: from bob: 12 id=12-0\n");
+    when_page(f, 13, 14, 14);
+
+    then_said(f, "2: broadcast from alice: \"x\"\n"
+                 "2: broadcast from alice: \"y\"\n"
+                 "2: from bob: 13 id=13-0\n"
+                 "2: broadcast from alice: \"z\"\n"
+                 "2: from bob: 14 id=14-0\n");
+}
+
 /* [WS-12] As long as its peer does not read, a device is not given broadcasts either. */
 static void test_broadcast_waits_for_a_peer_that_does_not_read(void **state)
 {
@@ -266,6 +295,55 @@ static void test_broadcast_waits_for_a_peer_that_does_not_read(void **state)
 
     then_said(f, "2: from bob: 11 id=11-0\n"
                  "2: broadcast from alice: \"x\"\n");
+}
+
+/* [WS-12] What waited is given no faster than the peer reads. */
+static void test_broadcasts_that_waited_come_as_fast_as_the_peer_reads(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    conn_id bob = given_reading_device(f, "bob", 10);
+    when_receives(f, alice, broadcast_of("\"x\""));
+    when_receives(f, alice, broadcast_of("\"y\""));
+    fake_store_answer_all(&f->store);
+    transcript_clear(&f->sink.said);
+
+    f->sink.slow_conn = bob;
+    f->sink.slow_room = 1;
+    when_page(f, 1, 0, 10);
+    then_said(f, "2: broadcast from alice: \"x\"\n");
+    f->sink.slow_room = 1;
+    router_drained(f->router, bob);
+    when_page(f, 1, 0, 10);
+
+    then_said(f, "2: broadcast from alice: \"y\"\n");
+}
+
+/* [CAST-2] A device that signs again while a broadcast waits for it gets it all the same, as who
+ * it was, which is before the reply. */
+static void test_broadcast_that_waits_when_device_signs_again_is_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    conn_id bob = given_reading_device(f, "bob", 12);
+    when_receives(f, alice, broadcast_of("\"x\""));
+    fake_store_answer(&f->store);
+    transcript_clear(&f->sink.said);
+
+    when_receives(f, bob, sign_as("carol"));
+    when_page(f, 11, 12, 12); /* of bob */
+    then_said(f, "2: from bob: 11 id=11-0\n"
+                 "2: from bob: 12 id=12-0\n"
+                 "2: broadcast from alice: \"x\"\n");
+    when_sends(f, alice, "bob", 14, 13); /* for which bob has to read */
+    when_receives(f, alice, broadcast_of("\"y\""));
+    fake_store_answer(&f->store);
+    transcript_clear(&f->sink.said);
+    when_page(f, 1, 0, 0); /* of carol, for the sign */
+    fake_store_answer_bind(&f->store, bob);
+
+    then_said(f, "2: broadcast from alice: \"y\"\n"
+                 "2: signed token=" ZEROS "2\n");
 }
 
 /* Nothing that waits outlives its device. */
@@ -338,7 +416,10 @@ int main(void)
         HISTORY_TEST(test_broadcast_with_history_is_no_message_of_a_uid),
         HISTORY_TEST(test_broadcast_waits_for_what_a_device_reads),
         HISTORY_TEST(test_broadcast_that_waited_does_not_come_again),
+        HISTORY_TEST(test_broadcast_that_waits_goes_before_later_msgs),
         HISTORY_TEST(test_broadcast_waits_for_a_peer_that_does_not_read),
+        HISTORY_TEST(test_broadcasts_that_waited_come_as_fast_as_the_peer_reads),
+        HISTORY_TEST(test_broadcast_that_waits_when_device_signs_again_is_not_lost),
         HISTORY_TEST(test_broadcast_that_waits_when_device_closes_is_dropped),
         HISTORY_TEST(test_broadcast_that_waits_when_read_fails_is_given),
         HISTORY_TEST(test_broadcasts_when_too_much_waits_close_the_device),
