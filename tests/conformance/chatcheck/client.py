@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatcheck.address import Address
-from chatcheck.conversation import Conversation, NothingCame
+from chatcheck.conversation import A_MESSAGE, Conversation, NothingCame
 from chatcheck.timing import at_once, came_after, came_not, deadline
 from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
@@ -107,7 +107,7 @@ class Client(Conversation):
         __tracebackhide__ = True
         message = self._next("a message")
         if message is None:
-            raise Mismatch("a message", self._end())
+            raise Mismatch(A_MESSAGE, self._end())
         return message
 
     def expect_closed(self, code: int) -> None:
