@@ -130,7 +130,7 @@ class Client(Conversation):
             except queue.Empty:
                 if others:
                     raise Mismatch(wanted, ", ".join(others)) from None
-                self._log(" nothing more comes")
+                self._log(" nothing more comes", Act("silence"))
                 came_not()
                 raise NothingCame(wanted, "nothing within the time limit") from None
             if pong is None:
@@ -185,7 +185,7 @@ class Client(Conversation):
         try:
             message = self._messages.get(timeout=at_once())
         except queue.Empty:
-            self._log(" nothing more comes")
+            self._log(" nothing more comes", Act("silence"))
             came_not()
             came = (
                 f"; {show_close(self.close_code)} came, but TCP goes on" if self._protocol.close_rcvd else ""

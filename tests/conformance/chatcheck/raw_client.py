@@ -351,7 +351,7 @@ class RawClient(Conversation):
         try:
             data = self._socket.recv(_RECEIVE_SIZE)
         except TimeoutError:
-            self._log(" nothing more comes")
+            self._log(" nothing more comes", Act("silence"))
             came_not()
             raise NothingCame(f"{wanted} on {self.name}", "nothing within the time limit") from None
         except OSError as error:

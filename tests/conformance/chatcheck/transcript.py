@@ -45,7 +45,7 @@ class Act:
 
     `kind`: a frame's (text, binary, continuation, close, ping, pong, or opcode 0x3), connect (with a
     handshake; `data` is the path, `subprotocols` are offered), tcp (without one), raw (bytes), flood (bytes,
-    as many as fit), http (the head of a response), end or reset (of TCP).
+    as many as fit), http (the head of a response), end or reset (of TCP), silence (a wait in vain).
     """
 
     kind: str
