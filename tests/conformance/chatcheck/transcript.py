@@ -19,8 +19,9 @@ def show_text(text: str) -> str:
     size = len(text)
     if size > _SHOWN_MAX:
         text = text[: _SHOWN_MAX // 2] + "…" + text[-_SHOWN_MAX // 2 :]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return shown + (f" ({size} characters)" if size > _SHOWN_MAX else "")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text + (f" ({size} characters)" if size > _SHOWN_MAX else "")
 
 
 def show_bytes(data: bytes) -> str:
