@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatcheck.address import Address
-from chatcheck.conversation import Conversation, NothingCame
+from chatcheck.conversation import A_MESSAGE, Conversation, NothingCame
 from chatcheck.timing import AT_ONCE_SECONDS, at_once, came_after, came_not, deadline, scaled
 from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
@@ -120,7 +120,7 @@ class Client(Conversation):
         __tracebackhide__ = True
         message = self._next("a message")
         if message is None:
-            raise Mismatch("a message", self._end())
+            raise Mismatch(A_MESSAGE, self._end())
         return message
 
     def expect_closed(self, code: int) -> None:
@@ -143,7 +143,7 @@ class Client(Conversation):
             except queue.Empty:
                 if others:
                     raise Mismatch(wanted, ", ".join(others)) from None
-                self._log(" nothing more comes")
+                self._log(" nothing more comes", Act("silence"))
                 came_not()
                 raise NothingCame(wanted, "nothing within the time limit") from None
             if pong is None:
@@ -223,7 +223,7 @@ class Client(Conversation):
         try:
             message = self._messages.get(timeout=at_once())
         except queue.Empty:
-            self._log(" nothing more comes")
+            self._log(" nothing more comes", Act("silence"))
             came_not()
             came = (
                 f"; {show_close(self.close_code)} came, but TCP goes on" if self._protocol.close_rcvd else ""

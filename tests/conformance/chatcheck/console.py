@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -12,6 +13,7 @@ from chatcheck.report.model import BROKEN, CONFORMANT, RED, CheckResult, ClauseR
 
 _EXPLAINED_MAX = 10  # clauses; the rest is in the reports
 _CONVERSATION_MAX = 40  # lines
+_NAMED_MAX = 3  # checks of one clause that are named while the run goes on; the reports have all
 _TICK_SECONDS = 5.0  # between two lines of progress where there is no terminal
 _WIDTH = 110
 
@@ -24,6 +26,7 @@ class Console:
         self._is_terminal = stream.isatty()
         self._n_checks = self._n_done = self._n_failed = 0
         self._last_tick = time.monotonic()
+        self._n_red: Counter[str] = Counter()  # of each clause
 
     def say(self, text: str = "") -> None:
         """Write a line, whatever characters it has."""
@@ -42,9 +45,7 @@ class Console:
         self._n_done += 1
         if check.verdict in RED:
             self._n_failed += 1
-            self._clear()
-            self.say(f"{check.verdict.upper()} {' '.join(clauses)}  {check.name}")
-            self.say(f"     {check.message}")
+            self._name(clauses, check)
         now = time.monotonic()
         line = f"{self._n_done}/{self._n_checks} checks, {self._n_failed} failed"
         if self._is_terminal:
@@ -53,6 +54,19 @@ class Console:
         elif now - self._last_tick >= _TICK_SECONDS or self._n_done == self._n_checks:
             self._last_tick = now
             self.say(line)
+
+    def _name(self, clauses: Sequence[str], check: CheckResult) -> None:
+        """Say that it is red, unless enough was said of its clauses."""
+        self._n_red.update(clauses)
+        n_before = min((self._n_red[clause] - 1 for clause in clauses), default=0)
+        if n_before > _NAMED_MAX:
+            return
+        self._clear()
+        if n_before == _NAMED_MAX:
+            self.say(f"… and more of {' '.join(clauses)}")
+            return
+        self.say(f"{check.verdict.upper()} {' '.join(clauses)}  {check.name}")
+        self.say(f"     {check.message}")
 
     def explain(self, report: Report) -> None:
         """Each red clause with its sentence and its first failed check, whole."""
@@ -71,10 +85,10 @@ class Console:
         self.say("\n== Summary")
         for clause in report.clauses:
             if clause.verdict in (*RED, "warn", "known"):
-                self._summarize(clause.verdict, clause.id, _first_message(clause))
+                self._summarize(clause.verdict, clause.id, clause.first_message)
         if report.verdict != BROKEN:
             self._list_untested(report.clauses)
-        for note in notes:
+        for note in [*report.alike, *notes]:
             self.say(f"note: {note}")
         counts = ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in report.counts.items())
         self.say(f"clauses: {counts}")
@@ -124,7 +138,3 @@ class Console:
         """Leave the line of progress."""
         if self._is_terminal:
             self._stream.write("\r\x1b[K")
-
-
-def _first_message(clause: ClauseResult) -> str:
-    return next((c.known or c.message for c in clause.checks if c.verdict == clause.verdict), "")

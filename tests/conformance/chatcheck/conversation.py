@@ -29,6 +29,9 @@ FAILURES = {
 }
 
 
+A_MESSAGE = "a message"  # what recv_text() expects when something else comes, such as a close frame
+
+
 class NothingCame(Mismatch):
     """The time limit passed without a message."""
 
@@ -56,6 +59,7 @@ def dump(value: object) -> str:
 class Conversation(ABC):
     """The protocol's words on one connection."""
 
+    name: str = "?"  # in the transcript
     uid: str = ""  # as which it is signed; empty, which is no uid, if it is not
     own_words: OwnWords
 
@@ -103,11 +107,11 @@ class Conversation(ABC):
             wanted += f" and {dump(members)}"
         reply = self._recv_expected(wanted)
         if not same_json(reply.get("status"), status) or "from" in reply:
-            raise Mismatch(wanted, show_text(dump(reply)))
+            raise Mismatch(f"{wanted} on {self.name}", show_text(dump(reply)))
         _check_words(reply, status, code, members.pop("msg", None))
         for name, value in members.items():
             if name not in reply or not same_json(reply[name], value):
-                raise Mismatch(wanted, show_text(dump(reply)))
+                raise Mismatch(f"{wanted} on {self.name}", show_text(dump(reply)))
         return reply
 
     def expect_illegal(self, **members: Any) -> dict[str, Any]:
@@ -130,7 +134,7 @@ class Conversation(ABC):
             and same_json(delivery.get("from"), sender)
         )
         if not as_wanted:
-            raise Mismatch(wanted, show_text(dump(delivery)))
+            raise Mismatch(f"{wanted} on {self.name}", show_text(dump(delivery)))
         return delivery
 
     def expect_broadcast(self, body: Any, sender: str) -> dict[str, Any]:
@@ -187,13 +191,22 @@ class Conversation(ABC):
             self.expect_reply(1, msg=SENT)
         except NothingCame as error:
             raise Inconclusive(f"the fence got no answer, so nothing is proved: {error}") from None
+        except Mismatch as error:
+            raise Mismatch(
+                f"that nothing more comes on {self.name} before {error.expected}", error.got
+            ) from None
 
     def _recv_expected(self, wanted: str) -> dict[str, Any]:
+        """The next message; if none comes, what was wanted of it is said, and where."""
         __tracebackhide__ = True
         try:
             return self.recv()
         except NothingCame as error:
-            raise NothingCame(wanted, str(error).rpartition("got: ")[2]) from None
+            raise NothingCame(f"{wanted} on {self.name}", error.got) from None
+        except Mismatch as error:
+            if error.expected == A_MESSAGE:
+                raise Mismatch(f"{wanted} on {self.name}", error.got) from None
+            raise
 
 
 def _check_words(reply: dict[str, Any], status: int, code: str | None, msg: str | None) -> None:

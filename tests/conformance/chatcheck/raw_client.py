@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 
 from chatcheck.address import Address
-from chatcheck.conversation import Conversation, NothingCame
+from chatcheck.conversation import A_MESSAGE, Conversation, NothingCame
 from chatcheck.timing import came_after, came_not, deadline
 from chatcheck.transcript import DEFAULT_MASK, Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
@@ -281,7 +281,7 @@ class RawClient(Conversation):
         __tracebackhide__ = True
         frame = self._next_but_pings_and_pongs("a message", whole=True)
         if frame is None or frame.opcode == CLOSE:
-            raise Mismatch("a message", f"{frame or 'the end of TCP'} on {self.name}")
+            raise Mismatch(A_MESSAGE, f"{frame or 'the end of TCP'} on {self.name}")
         if frame.opcode != TEXT:
             raise Mismatch("a text message", f"{frame} on {self.name}")
         payload = frame.payload
@@ -360,7 +360,7 @@ class RawClient(Conversation):
         try:
             data = self._socket.recv(_RECEIVE_SIZE)
         except TimeoutError:
-            self._log(" nothing more comes")
+            self._log(" nothing more comes", Act("silence"))
             came_not()
             raise NothingCame(f"{wanted} on {self.name}", "nothing within the time limit") from None
         except OSError as error:

@@ -28,6 +28,7 @@ from chatcheck.wire import Wire
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
+_REACHED_SECONDS = 5.0  # as long as an outage may be felt [STORE-10]
 _LOG_SHOWN_MAX = 4000
 
 
@@ -105,10 +106,13 @@ class Target:
         """Start the server if it is ours and does not run; wait until its port accepts, else Unreachable."""
         if self.redis_control is not None:
             self.redis_control.heal()
-        if self._command is not None and self.exit_status() is not None:
+        is_new = self._command is not None and self.exit_status() is not None
+        if self._command is not None and is_new:
             self._start(self._command)
         if not eventually(self._accepts, within=_START_SECONDS):
             raise Unreachable(f"nothing accepts connections at {self.url}\n{self.log()}")
+        if is_new and self.redis_url is not None:
+            eventually(self._has_reached_redis, within=_REACHED_SECONDS)  # if not, the checks say so
 
     def exit_status(self) -> int | None:
         """How the server's process ended; None while it runs. Of a server that never ran: 0."""
@@ -165,6 +169,18 @@ class Target:
         except OSError:
             return False
         return True
+
+    def _has_reached_redis(self) -> bool:
+        """Does it serve? A server may listen, and answer 'unavailable', before it has reached Redis."""
+        try:
+            client = RawClient(self.address, Transcript())
+            try:
+                client.send(type="sign", uid=secrets.token_hex(8))
+                return client.recv().get("status") != 0
+            finally:
+                client.release()
+        except (AssertionError, OSError):
+            return True  # what is wrong is for the checks to find
 
 
 class Server:

@@ -21,8 +21,9 @@ def show_text(text: str) -> str:
     size = len(text)
     if size > _SHOWN_MAX:
         text = text[: _SHOWN_MAX // 2] + "…" + text[-_SHOWN_MAX // 2 :]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return shown + (f" ({size} characters)" if size > _SHOWN_MAX else "")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text + (f" ({size} characters)" if size > _SHOWN_MAX else "")
 
 
 def show_bytes(data: bytes) -> str:
@@ -47,7 +48,7 @@ class Act:
 
     `kind`: a frame's (text, binary, continuation, close, ping, pong, or opcode 0x3), connect (with a
     handshake; `data` is the path, `subprotocols` are offered), tcp (without one), raw (bytes), flood (bytes,
-    as many as fit), http (the head of a response), end or reset (of TCP).
+    as many as fit), http (the head of a response), end or reset (of TCP), silence (a wait in vain).
     """
 
     kind: str

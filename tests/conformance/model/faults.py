@@ -457,14 +457,19 @@ close-leaves-key              ID-3  (redis) a close leaves the fd's own key
 set-late                      STORE-1  the set is written 300 ms after the reply
 set-is-list                   STORE-1  the fds are a list
 set-of-newest-only            STORE-1  the set has the newest fd only
+key-folded                    STORE-1  the uid in the key of a set is in lower case
+key-cut-at-100                STORE-1  the uid in the key of a set is cut after 100 characters
 set-doubled                   STORE-1  the set has each fd once more with a mark
 set-kept-with-mark            STORE-2  an empty set is kept with a mark
+stop-leaves-keys              STORE-2  an orderly stop leaves the keys
+stop-leaves-keys-past-20      STORE-2  an orderly stop removes the keys of the first 20 connections only
 move-leaves-fd                STORE-2  a sign with another uid leaves the fd in the old set
 close-leaves-fd               STORE-2  a close leaves the fd in the set
 ttl-missing                   STORE-3  the fd's key has no TTL
 ttl-90000                     STORE-3  the fd's key lives for 90,000 s
 key-is-hash                   STORE-3  the fd's key is a hash
 key-is-json                   STORE-3  the fd's key is the uid in quotes
+key-folded-uid                STORE-3  the uid in the fd's key is in lower case
 key-of-first-uid              STORE-3  the fd's key stays at the first uid
 ttl-not-renewed               STORE-11  the TTL is never renewed
 ttl-renewed-if-missing        STORE-11  the fd's key is written again only when it is gone
@@ -480,10 +485,12 @@ stale-foreign-stay            STORE-6  stale fds stay if this server has not mad
 stale-first-only              STORE-6  a sign removes one stale fd
 stale-resign-only             STORE-6  stale fds are removed by the second sign only
 live-siblings-removed         STORE-7  a sign removes the uid's other devices
+seems-dead-now-and-then       STORE-7  a server tells the others once a second that it will live for 600 ms
 live-elsewhere-removed        STORE-7  a sign removes the devices of other servers
 stale-stops-delivery          STORE-12  a stale fd in the set ends the delivery
 stale-refuses-msg             STORE-12  a msg to a uid with a stale fd is unavailable
 never-repaired                STORE-8  what is deleted does not come back
+first-50-repaired             STORE-8  only the first 50 connections' keys come back
 set-not-repaired              STORE-8  only the fd's keys come back
 deleted-not-delivered         STORE-8  who is deleted from the set gets nothing until it is back
 outage-hangs                  STORE-9  without Redis nothing is answered

@@ -181,6 +181,8 @@ class FaultyServer(Server):
     _closed_uid: str | None = None
     _n_tokens = 0
     _n_msgs = 0
+    _is_stopping = False
+    _n_stopped = 0
 
     def __init__(self, *arguments: Any) -> None:
         self._open: list[FaultyConnection] = []
@@ -192,6 +194,10 @@ class FaultyServer(Server):
         self._last_text: dict[str, str] = {}
         self._one = asyncio.Lock()
         super().__init__(*arguments)
+
+    async def stop(self) -> None:
+        self._is_stopping = True
+        await super().stop()
 
     def _new_store(self) -> Store:
         if self._settings.redis:
@@ -220,6 +226,11 @@ class FaultyServer(Server):
         for devices in self._also.values():
             devices.pop(connection.fd, None)
         by_close = connection.last_close is not None
+        if self._is_stopping:
+            self._n_stopped += 1
+            past_20 = fault("stop-leaves-keys-past-20") and self._n_stopped > 20
+            if past_20 or fault("stop-leaves-keys"):
+                return
         if fault("close-leaves-traces") and by_close:
             return
         if fault("traces-gone-late"):

@@ -9,7 +9,7 @@ from itertools import count
 from redis.exceptions import RedisError
 
 from .faults import fault
-from .store import MemoryStore, RedisStore, Roster, Unavailable, set_key, uid_key
+from .store import MemoryStore, RedisStore, Roster, Unavailable, _node_key, set_key, uid_key
 
 
 class FaultyMemoryStore(MemoryStore):
@@ -138,6 +138,11 @@ class FaultyRedisStore(RedisStore):
             await self._redis.hset(key, "uid", new)
         if fault("key-is-json"):
             await self._redis.set(key, f'"{new}"', ex=self.TTL_S)
+        if fault("key-folded-uid"):
+            await self._redis.set(key, new.lower(), ex=self.TTL_S)
+        if fault("key-folded") or fault("key-cut-at-100"):
+            await self._redis.srem(members, fd)
+            await self._redis.sadd(set_key(new.lower() if fault("key-folded") else new[:100]), fd)
         if fault("key-of-first-uid"):
             await self._redis.set(key, self._first_uids[fd], ex=self.TTL_S)
         if fault("set-is-list"):
@@ -189,6 +194,11 @@ class FaultyRedisStore(RedisStore):
             return False
         return await super()._is_elsewhere(fd)
 
+    async def _beat(self) -> None:
+        await super()._beat()
+        if fault("seems-dead-now-and-then"):
+            await self._redis.pexpire(_node_key(self._node), 600)
+
     async def _renew(self) -> None:
         if fault("back-without-traces") and self._lost_once:
             await self._beat()
@@ -198,6 +208,11 @@ class FaultyRedisStore(RedisStore):
             return
         if fault("never-repaired") or fault("ttl-not-renewed"):
             await self._beat()
+            return
+        if fault("first-50-repaired"):
+            await self._beat()
+            for fd, uid in list(self._roster().items())[:50]:
+                await super()._write(fd, None, uid)
             return
         if fault("set-not-repaired"):
             await self._beat()

@@ -47,7 +47,7 @@ def test_one_that_is_not_gives_1_and_the_failure_explains_itself(tmp_path: Path)
 
     assert run.returncode == 1
     assert "\n== fail: MSG-4, MUST, section 4.3 msg\n  A msg of a connection that is not" in run.stdout
-    assert "\nexpected: the delivery " in run.stdout
+    assert "\nexpected: that nothing more comes on A before the delivery " in run.stdout
     assert ' B > {"type":"msg",' in run.stdout
     assert "NOT CONFORMANT" in run.stdout.splitlines()[-1]
 

@@ -126,6 +126,20 @@ def test_hostile_events_make_a_script_that_parses(tmp_path: Path) -> None:
     assert sum(isinstance(node, ast.Import) and node.names[0].name == "os" for node in tree.body) == 1
 
 
+def test_a_wait_in_vain_is_a_pause_and_nothing_to_do_by_hand() -> None:
+    transcript = Transcript()
+    transcript.add("A", " connects to / from port 1", Act("connect", b"/"))
+    transcript.add("A", " nothing more comes", Act("silence"))
+    transcript.entries[1].seconds += 5
+
+    made = replay.script(transcript.entries)
+
+    assert made is not None
+    conversation = made.partition("def main")[2]
+    assert "pause(5.0)" in conversation
+    assert "note(" not in conversation
+
+
 def test_nothing_said_or_far_too_much_has_no_replay() -> None:
     transcript = Transcript()
     assert replay.script(transcript.snapshot()) is None

@@ -159,7 +159,8 @@ def _failures(report: Report) -> str:
             shown.append(_others(clause, rest, 1 + len(full)))
     if not shown:
         return ""
-    return f"<section data-group><h2>What failed, and why</h2>\n{''.join(shown)}</section>"
+    alike = "".join(f"<p>{text(told, 1000)}</p>" for told in report.alike)
+    return f"<section data-group><h2>What failed, and why</h2>\n{alike}{''.join(shown)}</section>"
 
 
 def _others(clause: ClauseResult, checks: list[CheckResult], number: int) -> str:

@@ -11,7 +11,7 @@ import json
 import re
 import types
 import typing
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ VERDICTS = ("error", "fail", "inconclusive", "warn", "known", "pass", "untested"
 RED = ("error", "fail", "inconclusive")
 CONFORMANT, NOT_CONFORMANT, BROKEN = "conformant", "not conformant", "broken"
 
+_ALIKE_MIN = 4  # clauses that have failed of the same: one cause is likely
+_ON_WHICH = re.compile(r" on [A-Z][0-9]*(?![\w-])")  # a connection's name in a message
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -102,6 +104,11 @@ class ClauseResult:
         """The checks that a reader wants explained: red ones, warnings, and known failures."""
         return tuple(c for c in self.checks if c.verdict in (*RED, "warn", "known"))
 
+    @property
+    def first_message(self) -> str:
+        """What the first check with the clause's verdict says, or why it may."""
+        return next((c.known or c.message for c in self.checks if c.verdict == self.verdict), "")
+
 
 @dataclass(frozen=True)
 class Report:
@@ -125,6 +132,19 @@ class Report:
         """Every failed check with its clause, red ones before warnings, else in SPEC's order."""
         pairs = [(clause, check) for clause in self.clauses for check in clause.failures]
         return sorted(pairs, key=lambda pair: pair[1].verdict not in RED)
+
+    @property
+    def alike(self) -> list[str]:
+        """A sentence on each thing that many clauses have failed of."""
+        groups: dict[str, list[str]] = defaultdict(list)
+        for clause in self.clauses:
+            if clause.verdict in RED:
+                groups[_ON_WHICH.sub("", clause.first_message)].append(clause.id)
+        return [
+            f"{len(ids)} clauses failed of the same, so there may be one cause: {message} ({' '.join(ids)})"
+            for message, ids in groups.items()
+            if len(ids) >= _ALIKE_MIN
+        ]
 
 
 def worst(verdicts: Iterable[str]) -> str:

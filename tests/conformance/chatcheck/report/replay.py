@@ -46,6 +46,8 @@ def _steps(entries: Sequence[Entry]) -> Iterator[str]:
         if silence >= _PAUSE_MIN_S and not entry.event.startswith("<"):
             yield f"pause({silence:.1f})"
         act = entry.act
+        if act is not None and act.kind == "silence":  # the pause is all of it
+            continue
         if act is None:
             yield f"note({_quote(f'{entry.connection}{entry.event}')})"
         elif entry.event.startswith("<"):

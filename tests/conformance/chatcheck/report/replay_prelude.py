@@ -85,7 +85,10 @@ class Connection:
         self.received = b""
         self.answers: list[tuple[int, bytes]] = []  # frames that are due once the question is shown
         self.upgraded = self.ended = False
-        self.socket = socket.create_connection((url.hostname, port), WAIT_S)
+        try:
+            self.socket = socket.create_connection((url.hostname, port), WAIT_S)
+        except OSError as error:
+            sys.exit(f"{host} cannot be reached: {error}")
         if url.scheme == "wss":
             context = ssl.create_default_context()
             self.socket = context.wrap_socket(self.socket, server_hostname=url.hostname)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import redis
 
@@ -12,6 +13,7 @@ from chatcheck.conversation import Conversation
 from chatcheck.raw_client import TEXT, RawClient, build_frame
 from chatcheck.target import Server
 from chatcheck.timing import eventually
+from chatcheck.transcript import show_bytes, show_text
 from chatcheck.verdict import Mismatch
 
 
@@ -29,7 +31,8 @@ def send_in_one_write(raw: RawClient, texts: Iterable[str], *frames: bytes) -> N
     """Send text messages, and then these frames, as one write to the socket."""
     shown = list(texts)
     data = b"".join([*(build_frame(TEXT, text.encode()) for text in shown), *frames])
-    raw.send_raw(data, f"in one write: {' '.join(shown)} and {len(frames)} more frames")
+    more = f" and {len(frames)} more frames" if frames else ""
+    raw.send_raw(data, f"in one write, {len(shown)} messages: {show_text(' '.join(shown))}{more}")
 
 
 def fence_devices(*devices: Conversation) -> None:
@@ -62,6 +65,53 @@ def deliver_to_all(sender: Conversation, uid: str, *devices: Conversation, body:
     sender.msg(uid, body)
     for device in devices:
         device.expect_delivery(body, sender.uid)
+
+
+def in_redis(server: Server, *keys: bytes) -> str:
+    """What Redis has at these keys now, for a report."""
+    return ", ".join(f"{show_bytes(key)} = {_value_in_redis(server.redis, key)}" for key in keys)
+
+
+def _value_in_redis(redis_: Any, key: bytes) -> str:
+    kind = redis_.type(key).decode()
+    if kind == "set":
+        return "{" + ", ".join(sorted(map(show_bytes, redis_.smembers(key)))) + "}"
+    if kind == "string":
+        return f'"{show_bytes(redis_.get(key) or b"")}" with a TTL of {redis_.ttl(key)} s'
+    return kind if kind == "none" else f"a {kind}"
+
+
+def expect_in_redis(
+    server: Server, what: str, is_so: Callable[[], object], *keys: bytes, within: float = 0.0
+) -> None:
+    """It must be so, within the (scaled) time; else the report says what Redis has at the keys."""
+    __tracebackhide__ = True
+    if not eventually(is_so, within=within):
+        limit = f", within {within:g} s" if within else ""
+        raise Mismatch(f"in Redis {what}{limit}", in_redis(server, *keys))
+
+
+def expect_gone(server: Server, *keys: bytes, within: float = 0.0) -> None:
+    """Redis must have none of these keys any more."""
+    __tracebackhide__ = True
+    expect_in_redis(
+        server, "none of these keys", lambda: not server.redis.exists(*keys), *keys, within=within
+    )
+
+
+def expect_fds(server: Server, uid: str, *fds: bytes, within: float = 0.0) -> None:
+    """The set of the uid must have these fds and no others."""
+    __tracebackhide__ = True
+    shown = "{" + ", ".join(sorted(map(show_bytes, fds))) + "}"
+    what = f"{show_bytes(set_key(uid))} = {shown}"
+    expect_in_redis(server, what, lambda: fds_of(server, uid) == set(fds), set_key(uid), within=within)
+
+
+def expect_soon(what: str, is_so: Callable[[], object], within: float, every: float = 0.01) -> None:
+    """It must come to be so within the (scaled) time."""
+    __tracebackhide__ = True
+    if not eventually(is_so, within=within, every=every):
+        raise Mismatch(f"{what}, within {within:g} s", "not so")
 
 
 def set_key(uid: str) -> bytes:

@@ -13,8 +13,9 @@ from chatcheck.raw_client import RawClient
 from chatcheck.target import Server
 from chatcheck.tests.helpers import (
     deliver_to_all,
+    expect_fds,
+    expect_gone,
     fd_of,
-    fds_of,
     fence_devices,
     fresh,
     set_key,
@@ -22,7 +23,6 @@ from chatcheck.tests.helpers import (
     uid_key,
     uid_of,
 )
-from chatcheck.timing import eventually
 
 
 def strangers_are_nobody(bob: Client, uid: str, strangers: list[Client]) -> None:
@@ -95,7 +95,7 @@ def test_what_another_program_left_in_the_store_signs_nobody(server: Server) -> 
         client, fd = signed_with_fd(server, server.uid())
         used.append(fd)
         client.close()
-        assert is_gone(server, fd)
+        expect_gone(server, uid_key(fd), within=1.0)
     planted = {*used, *(str(number).encode() for number in range(64)), *fds_after(used[-1])}
     for fd in planted:
         server.redis.set(uid_key(fd), victim, ex=60, nx=True)
@@ -121,11 +121,6 @@ def fds_after(fd: bytes) -> list[bytes]:
     if counted is None:
         return []
     return [counted[1] + str(int(counted[2]) + n).encode() for n in range(1, 40)]
-
-
-def is_gone(server: Server, fd: bytes) -> bool:
-    """Has the fd's own key vanished, as it has to within a second of the close?"""
-    return eventually(lambda: not server.redis.exists(uid_key(fd)), within=1.0)
 
 
 @pytest.mark.spec("ID-2")
@@ -230,11 +225,11 @@ def test_the_traces_of_a_device_that_ended_are_gone_within_a_second(server: Serv
 
     ENDS[how](raw)
 
-    assert eventually(lambda: fds_of(server, uid) == {stays_fd}, within=1.0)
-    assert is_gone(server, fd)
+    expect_fds(server, uid, stays_fd, within=1.0)
+    expect_gone(server, uid_key(fd), within=1.0)
     assert uid_of(server, stays_fd) == uid.encode()
     stays.close()
-    assert eventually(lambda: not server.redis.exists(set_key(uid), uid_key(stays_fd)), within=1.0)
+    expect_gone(server, set_key(uid), uid_key(stays_fd), within=1.0)
 
 
 @pytest.mark.spec("ID-3")
@@ -250,4 +245,4 @@ def test_the_traces_of_a_device_that_has_moved_are_gone_from_both_uids(server: S
     fd = fd_of(server, new)
     raw.abort()
     keys = (set_key(old), set_key(new), uid_key(fd))
-    assert eventually(lambda: not server.redis.exists(*keys), within=1.0)
+    expect_gone(server, *keys, within=1.0)

@@ -13,6 +13,10 @@ from chatcheck.redis_control import PrivateRedis
 from chatcheck.target import Server
 from chatcheck.tests.helpers import (
     deliver_to_all,
+    expect_fds,
+    expect_gone,
+    expect_in_redis,
+    expect_soon,
     fd_of,
     fds_of,
     fence_for_a_while,
@@ -22,7 +26,7 @@ from chatcheck.tests.helpers import (
     uid_key,
     uid_of,
 )
-from chatcheck.timing import eventually, scaled
+from chatcheck.timing import scaled
 from chatcheck.verdict import not_applicable
 
 pytestmark = [pytest.mark.needs("redis_control"), pytest.mark.limit(60)]
@@ -58,9 +62,7 @@ def outage(server: Server, request: pytest.FixtureRequest) -> Iterator[Outage]:
     outage = Outage(server.redis_control, request.param)
     yield outage
     server.redis_control.heal()
-    assert eventually(lambda: works(server), within=HEALED_SECONDS), (
-        "the server did not recover from the outage"
-    )
+    expect_soon("that the server recovers from the outage", lambda: works(server), HEALED_SECONDS)
 
 
 def works(server: Server) -> bool:
@@ -121,7 +123,7 @@ def test_a_sign_and_a_msg_are_unavailable_within_3_s(server: Server, outage: Out
     for client in (alice, bob, stranger):
         client.ping(b"open")
     outage.end()
-    assert eventually(lambda: works(server), within=HEALED_SECONDS)
+    expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
     deliver_to_all(alice, bob.uid, bob)
     stranger.sign(wanted)
     deliver_to_all(alice, wanted, stranger)
@@ -161,7 +163,7 @@ def test_many_requests_during_an_outage_are_each_answered_once_and_in_order(
             client.expect_reply(0, "invalid_to" if number % 5 == 2 else "unavailable", cid=f"n{number}")
     assert time.monotonic() - begin <= scaled(UNAVAILABLE_SECONDS)
     outage.end()
-    assert eventually(lambda: works(server), within=HEALED_SECONDS)
+    expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
     for client in (*clients, bob):
         client.fence()
 
@@ -186,7 +188,7 @@ def test_nothing_of_what_was_unavailable_is_done_later(server: Server, outage: O
     stranger.fence()
     outage.end()
 
-    assert eventually(lambda: works(server), within=HEALED_SECONDS)
+    expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
     sender = server.signed()
     sender.msg(wanted, fresh())
     sender.msg(elsewhere, fresh())
@@ -195,10 +197,12 @@ def test_nothing_of_what_was_unavailable_is_done_later(server: Server, outage: O
     deliver_to_all(alice, bob.uid, bob)
     bob.fence()
     never = [set_key(uid) for uid in (wanted, elsewhere)]
-    assert eventually(lambda: server.redis.exists(*never) == 0, within=HEALED_SECONDS)
-    assert eventually(
-        lambda: fds_of(server, alice.uid) == {alices_fd} and uid_of(server, alices_fd) == alice.uid.encode(),
-        within=server.documented.refresh_wait,
+    expect_gone(server, *never, within=HEALED_SECONDS)
+    wait = server.documented.refresh_wait
+    expect_fds(server, alice.uid, alices_fd, within=wait)
+    own = uid_key(alices_fd)
+    expect_in_redis(
+        server, "her uid", lambda: uid_of(server, alices_fd) == alice.uid.encode(), own, within=wait
     )
 
 
@@ -214,13 +218,17 @@ def test_when_redis_is_back_all_connections_are_as_they_were(server: Server, out
     outage.begin()
     assert not can_send(bob, server.uid())
     outage.end()
-    assert eventually(lambda: can_send(bob, server.uid()), within=HEALED_SECONDS)
+    expect_soon("that one can send again", lambda: can_send(bob, server.uid()), HEALED_SECONDS)
     deliver_to_all(bob, uid, *(client for client, _ in devices))
     for client, _ in devices:
         deliver_to_all(client, bob.uid, bob)
     fds = {fd for _, fd in devices}
-    assert eventually(
+    expect_in_redis(
+        server,
+        "all traces as they were",
         lambda: fds_of(server, uid) == fds and all(uid_of(server, fd) == uid.encode() for fd in fds),
+        set_key(uid),
+        *map(uid_key, fds),
         within=HEALED_SECONDS,
     )
 
@@ -236,9 +244,9 @@ def test_an_outage_that_nobody_noticed_is_healed_too(server: Server, outage: Out
     client, fd = signed_with_fd(server, uid)
     outage.begin()
     outage.end()
-    assert eventually(lambda: can_send(bob, server.uid()), within=HEALED_SECONDS)
+    expect_soon("that one can send again", lambda: can_send(bob, server.uid()), HEALED_SECONDS)
     deliver_to_all(bob, uid, client)
-    assert eventually(lambda: fds_of(server, uid) == {fd}, within=HEALED_SECONDS)
+    expect_fds(server, uid, fd, within=HEALED_SECONDS)
 
 
 @pytest.mark.spec("ID-3", "STORE-2")
@@ -258,7 +266,7 @@ def test_a_device_that_closes_during_an_outage_leaves_no_traces(server: Server, 
     leaver.close()
     outage.end()
     gone = (set_key(uid), uid_key(leavers_fd))
-    assert eventually(lambda: can_send(stays, uid), within=HEALED_SECONDS)
-    assert eventually(lambda: server.redis.exists(*gone) == 0, within=HEALED_SECONDS)
-    assert eventually(lambda: fds_of(server, other) == {stays_fd}, within=HEALED_SECONDS)
-    assert server.redis.exists(*gone) == 0
+    expect_soon("that one can send again", lambda: can_send(stays, uid), HEALED_SECONDS)
+    expect_gone(server, *gone, within=HEALED_SECONDS)
+    expect_fds(server, other, stays_fd, within=HEALED_SECONDS)
+    expect_gone(server, *gone)
