@@ -11,7 +11,7 @@
 #include "chat/err.h"
 
 enum {
-    N_SETTINGS = 17,
+    N_SETTINGS = 21,
     SETTING_NAME_SIZE_MAX = 32,     /* of a name, terminator included */
     SETTING_PROBLEM_SIZE_MAX = 1536 /* of a problem, terminator included */
 };

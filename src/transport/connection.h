@@ -14,9 +14,11 @@
 #include "transport/deadline_wheel.h"
 #include "transport/frame_guard.h"
 #include "transport/outbox.h"
+#include "transport/throttle.h"
 
 struct lws;
 struct transport;
+struct address;
 
 enum connection_state {
     CONNECTION_HANDSHAKE, /* accepted, not upgraded: the router does not know it */
@@ -42,6 +44,12 @@ struct connection {
     struct frame_guard guard;
     struct inbox inbox;
     struct outbox outbox;
+    size_t held_size;        /* bytes that libwebsockets keeps because the kernel has no room */
+    size_t counted_size;     /* what of both is counted in transport.outboxes_size */
+    struct address *address; /* NULL: addresses are not counted */
+    struct throttle throttle;
+    struct connection *handshake_before; /* in the line of handshakes, oldest first */
+    struct connection *handshake_behind;
     uint64_t heard_ms;        /* when the last byte came from the peer */
     struct deadline deadline; /* of the handshake, of the next ping or its answer, of the close */
     struct connection *next_to_flush;
@@ -53,6 +61,8 @@ struct connection {
     bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
     bool tcp_ended;   /* the peer ended its half of TCP */
     bool deaf;        /* what the peer still sends is not received */
+    bool braked;      /* the router wants no more for now */
+    bool throttled;   /* it has made too many requests: no more for now */
 };
 
 struct connection *connection_create(struct transport *transport, struct loop *loop, conn_id id,

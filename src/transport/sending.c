@@ -39,10 +39,19 @@ static void mark_to_flush(struct connection *connection)
     }
 }
 
+void connection_count_outbox(struct connection *connection)
+{
+    struct transport *transport = connection->transport;
+    transport->outboxes_size -= connection->counted_size;
+    connection->counted_size = connection->outbox.len + connection->held_size;
+    transport->outboxes_size += connection->counted_size;
+}
+
 /* Close without waiting for the peer to take what it has not read. */
 static void close_at_once(struct connection *connection)
 {
     outbox_clear(&connection->outbox);
+    connection_count_outbox(connection);
     connection_close(connection, CLOSE_POLICY);
     transport_attend(connection);
 }
@@ -61,6 +70,37 @@ static bool sends(const struct connection *connection)
            connection->close_code == 0;
 }
 
+static void write_out(struct connection *connection)
+{
+    size_t len = connection->outbox.len;
+    if (len > 0) {
+        /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
+        (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), len, LWS_WRITE_RAW);
+        outbox_clear(&connection->outbox);
+    }
+    if (lws_partial_buffered(connection->wsi)) {
+        connection->blocked = true;
+        connection->held_size += len; /* at most */
+        lws_callback_on_writable(connection->wsi);
+    }
+    connection_count_outbox(connection);
+}
+
+/* [WS-12] All outboxes together have their limit, too: above it, whoever does not read is
+ * closed, and the others are written to at once. */
+static void relieve(struct connection *connection)
+{
+    const struct transport *transport = connection->transport;
+    if (transport->outboxes_size <= transport->options.outboxes_size_max) {
+        return;
+    }
+    if (connection->blocked) {
+        close_slow_reader(connection);
+    } else {
+        write_out(connection);
+    }
+}
+
 static void append(struct connection *connection, struct str text)
 {
     if (connection->outbox.len + text.len > connection->transport->options.outbox_size_max) {
@@ -68,7 +108,9 @@ static void append(struct connection *connection, struct str text)
         return;
     }
     outbox_append(&connection->outbox, FRAME_TEXT, text);
+    connection_count_outbox(connection);
     mark_to_flush(connection);
+    relieve(connection);
 }
 
 static struct connection *find(struct sink *sink, conn_id conn)
@@ -145,7 +187,8 @@ static void receive_more(struct sink *sink, conn_id conn, bool more)
 {
     struct connection *connection = find(sink, conn);
     if (connection != NULL && connection->state == CONNECTION_OPEN) {
-        lws_rx_flow_control(connection->wsi, more ? 1 : 0);
+        connection->braked = !more;
+        connection_receive_more(connection);
     }
 }
 
@@ -161,20 +204,6 @@ const struct sink_ops transport_sink_ops = {
 static bool is_to_close(const struct connection *connection)
 {
     return connection->close_code != 0 || connection->peer_closed;
-}
-
-static void write_out(struct connection *connection)
-{
-    if (connection->outbox.len > 0) {
-        /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
-        (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), connection->outbox.len,
-                        LWS_WRITE_RAW);
-        outbox_clear(&connection->outbox);
-    }
-    if (lws_partial_buffered(connection->wsi)) {
-        connection->blocked = true;
-        lws_callback_on_writable(connection->wsi);
-    }
 }
 
 /* Our close waits until all has left; the peer's does not, for a peer that leaves may not read
@@ -214,6 +243,7 @@ void connection_writeable(struct connection *connection)
 {
     if (connection->blocked && !lws_partial_buffered(connection->wsi)) {
         connection->blocked = false;
+        connection->held_size = 0;
         flush(connection);
     }
 }
@@ -368,5 +398,6 @@ void transport_tick(void *context)
     struct transport *transport = context;
     deadline_wheel_turn(&transport->wheel, loop_now_ms(transport->loop), deadline_expired,
                         transport);
+    transport_unthrottle(transport);
     router_tick(transport->router);
 }

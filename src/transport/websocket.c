@@ -56,6 +56,7 @@ static int established(struct connection *connection)
         return -1;
     }
     connection->state = CONNECTION_OPEN;
+    transport_handshake_over(connection);
     connection_watch_life(connection);
     router_opened(connection->transport->router, connection->id);
     return 0;
@@ -130,6 +131,9 @@ static void received(struct connection *connection, struct str piece)
         return;
     }
     bool complete = announced == 0 && lws_is_final_fragment(connection->wsi);
+    if (complete) {
+        connection_throttle(connection);
+    }
     if (complete && inbox->len == 0) {
         handle_message(connection, piece);
         return;

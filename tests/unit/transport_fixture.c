@@ -78,6 +78,8 @@ int transport_setup(void **state)
         .listen_host = "127.0.0.1",
         .message_size_max = 65536,
         .outbox_size_max = 1048576,
+        .outboxes_size_max = 536870912,
+        .request_burst_max = 1000,
         .ping_interval_ms = 25000,
         .ping_timeout_ms = 10000,
         .handshake_timeout_ms = 10000,
