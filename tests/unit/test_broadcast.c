@@ -377,29 +377,51 @@ static void test_broadcast_that_waits_when_read_fails_is_given(void **state)
     then_said(f, "2: broadcast from alice: \"x\"\n");
 }
 
-/* [WS-12] So much may wait for one device; above it the device is closed. */
-static void test_broadcasts_when_too_much_waits_close_the_device(void **state)
+/* Broadcasts of connection 1, "admin", that are together as long as may wait for one device. */
+static void when_broadcasts_all_that_may_wait(struct fixture *f)
 {
-    struct fixture *f = *state;
-    conn_id admin = given_device(f, "admin", 10);
-    given_reading_device(f, "bob", 12);
     char body[HELD_SIZE_MAX / N_BROADCASTS - sizeof "admin" + 2];
     memset(body, '1', sizeof body);
     body[sizeof body - 1] = '\0';
     f->sink.is_brief = true;
 
     for (int i = 0; i < N_BROADCASTS; i++) {
-        when_receives(f, admin, broadcast_of(body));
+        when_receives(f, 1, broadcast_of(body));
         fake_store_answer(&f->store);
         then_said(f, "1: broadcast from admin: …\n"
                      "1: sended\n");
     }
+}
+
+/* [WS-12] So much may wait for one device; above it the device is closed. */
+static void test_broadcasts_when_too_much_waits_close_the_device(void **state)
+{
+    struct fixture *f = *state;
+    conn_id admin = given_device(f, "admin", 10);
+    given_reading_device(f, "bob", 12);
+    when_broadcasts_all_that_may_wait(f);
+
     when_receives(f, admin, broadcast_of("1"));
     fake_store_answer(&f->store);
 
     then_said(f, "2: close 1008\n"
                  "1: broadcast from admin: …\n"
                  "1: sended\n");
+}
+
+/* What waited and was given makes room again. */
+static void test_broadcasts_that_were_given_do_not_count(void **state)
+{
+    struct fixture *f = *state;
+    conn_id admin = given_device(f, "admin", 10);
+    given_reading_device(f, "bob", 10);
+    when_broadcasts_all_that_may_wait(f);
+    when_page(f, 1, 0, 10);
+    transcript_clear(&f->sink.said);
+    when_sends(f, admin, "bob", 12, 11); /* for which it reads */
+    transcript_clear(&f->sink.said);
+
+    when_broadcasts_all_that_may_wait(f);
 }
 
 int main(void)
@@ -423,6 +445,7 @@ int main(void)
         HISTORY_TEST(test_broadcast_that_waits_when_device_closes_is_dropped),
         HISTORY_TEST(test_broadcast_that_waits_when_read_fails_is_given),
         HISTORY_TEST(test_broadcasts_when_too_much_waits_close_the_device),
+        HISTORY_TEST(test_broadcasts_that_were_given_do_not_count),
     };
     return cmocka_run_group_tests_name("broadcast", tests, NULL, NULL);
 }
