@@ -238,12 +238,15 @@ static void test_broadcast_that_waited_does_not_come_again(void **state)
                  "1: sended\n"
                  "2: broadcast from alice: \"x\"\n");
 
-    when_sends(f, alice, "bob", 12, 11);
-    when_page(f, 11, 12, 12);
+    when_sends(f, alice, "bob", 12, 11); /* for which it reads */
+    when_sends(f, alice, "bob", 13, 12);
+    when_page(f, 11, 13, 13);
 
     then_said(f, "1: sended id=12-0\n"
+                 "1: sended id=13-0\n"
                  "2: from bob: 11 id=11-0\n"
-                 "2: from bob: 12 id=12-0\n");
+                 "2: from bob: 12 id=12-0\n"
+                 "2: from bob: 13 id=13-0\n");
 }
 
 /* [CAST-7] While a device reads, a msg comes, a broadcast, another msg, by one connection: the
@@ -317,6 +320,26 @@ static void test_broadcasts_that_waited_come_as_fast_as_the_peer_reads(void **st
     when_page(f, 1, 0, 10);
 
     then_said(f, "2: broadcast from alice: \"y\"\n");
+}
+
+/* [MSG-9] It is from who its sender was, whoever that is by then. */
+static void test_broadcast_that_waits_when_sender_signs_as_another_stays_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    given_reading_device(f, "bob", 12);
+    when_receives(f, alice, broadcast_of("\"x\""));
+    fake_store_answer(&f->store);
+    when_receives(f, alice, sign_as("mallory"));
+    when_page(f, 11, 11, 12); /* of bob, who reads on */
+    when_page(f, 1, 0, 0);
+    fake_store_answer_bind(&f->store, alice);
+    transcript_clear(&f->sink.said);
+
+    when_page(f, 12, 12, 12); /* of bob */
+
+    then_said(f, "2: from bob: 12 id=12-0\n"
+                 "2: broadcast from alice: \"x\"\n");
 }
 
 /* [CAST-2] A device that signs again while a broadcast waits for it gets it all the same, as who
@@ -441,6 +464,7 @@ int main(void)
         HISTORY_TEST(test_broadcast_that_waits_goes_before_later_msgs),
         HISTORY_TEST(test_broadcast_waits_for_a_peer_that_does_not_read),
         HISTORY_TEST(test_broadcasts_that_waited_come_as_fast_as_the_peer_reads),
+        HISTORY_TEST(test_broadcast_that_waits_when_sender_signs_as_another_stays_as_it_was),
         HISTORY_TEST(test_broadcast_that_waits_when_device_signs_again_is_not_lost),
         HISTORY_TEST(test_broadcast_that_waits_when_device_closes_is_dropped),
         HISTORY_TEST(test_broadcast_that_waits_when_read_fails_is_given),
