@@ -21,9 +21,8 @@ struct inbox_limits {
 
 enum {
     INBOX_PAGE_MESSAGES_MAX = 64, /* of one read */
-    INBOX_PAGE_SIZE_MAX =
-        131072,           /* bytes of bodies after which a page ends, at least one message */
-    INBOX_DUP_MS = 300000 /* [HIST-18] for so long a cid is remembered */
+    INBOX_PAGE_SIZE_MAX = 131072, /* bytes of its bodies, unless one alone has more */
+    INBOX_DUP_MS = 300000         /* [HIST-18] for so long a cid is remembered */
 };
 
 /* What one read found. Lent until the callback returns. */

@@ -314,14 +314,22 @@ enum err memory_inbox_append(struct memory_inbox *all, const struct message *mes
     return err;
 }
 
+static bool has_room(size_t n, size_t size, const struct stored *next)
+{
+    return n == 0 || size + next->body_len <= INBOX_PAGE_SIZE_MAX;
+}
+
 static size_t fill_page(struct memory_inbox *all, const struct inbox *inbox,
                         struct message_id after, size_t n_max)
 {
     size_t first = first_behind(inbox, after);
     size_t n = 0;
     size_t size = 0;
-    while (n < n_max && first + n < inbox->n && size < INBOX_PAGE_SIZE_MAX) {
+    while (n < n_max && first + n < inbox->n) {
         const struct stored *stored = *stored_at(inbox, first + n);
+        if (!has_room(n, size, stored)) {
+            break;
+        }
         all->page[n++] = (struct delivery){
             .id = stored->id,
             .from = {stored->text, stored->from_len},
@@ -355,7 +363,13 @@ void memory_inbox_read(struct memory_inbox *all, struct str uid, const struct me
 void memory_inbox_confirm(struct memory_inbox *all, struct str uid, struct message_id id)
 {
     struct inbox *inbox = get(all, uid);
-    if (inbox != NULL && message_id_compare(id, inbox->confirmed) > 0) {
+    if (inbox == NULL) {
+        return;
+    }
+    if (message_id_compare(id, inbox->newest) > 0) {
+        id = inbox->newest; /* what has not been sent cannot be confirmed */
+    }
+    if (message_id_compare(id, inbox->confirmed) > 0) {
         inbox->confirmed = id;
     }
 }

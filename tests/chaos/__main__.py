@@ -23,7 +23,7 @@ from chaos.schedule import RECIPES, schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 CHATD = "build/release/chatd --listen 127.0.0.1:{port} --redis {redis} --node-name {name}"
-CHATD += " --features broadcast,history,nodes --redis-refresh-ms 5000"
+CHATD += " --features broadcast,history,nodes --redis-refresh-ms 5000 --history-messages-max 100000"
 
 
 def main() -> int:

@@ -99,13 +99,16 @@ class Breaker:
 
         await self._during(planned, node.kill if what == "kill" else node.end, heal)
 
-    async def _traces_of(self, node: Node) -> list[bytes | str]:
+    async def _traces_of(self, node: Node) -> list[str]:
+        """The fds that stand in Redis as the node's, which names itself anew at each start."""
+        fds: list[str] = []
         with contextlib.suppress(RedisError, OSError):
             async with self._redis.client() as client:
-                return list(await client.hkeys(f"chat_node_fds:{{{node.node_name}}}"))
-        return []
+                async for key in client.scan_iter(f"chat_map_fd_uid:{node.node_name}-*", count=1000):
+                    fds.append(key.decode().partition(":")[2])
+        return fds
 
-    async def _look_for_traces(self, node: Node, fds: list[bytes | str], lasted: float) -> None:
+    async def _look_for_traces(self, node: Node, fds: list[str], lasted: float) -> None:
         """NODE-6, if it was dead for long enough, and Redis there for the others all the while."""
         now = self._common.now()
         is_long = lasted > TRACES_SECONDS and not self._hurry.is_set()
@@ -115,8 +118,7 @@ class Breaker:
             return
         with contextlib.suppress(RedisError, OSError):
             async with self._redis.client() as client:
-                names = [fd.decode() if isinstance(fd, bytes) else fd for fd in fds]
-                left = [fd for fd in names if await client.exists(f"chat_map_fd_uid:{fd}")]
+                left = [fd for fd in fds if await client.exists(f"chat_map_fd_uid:{fd}")]
                 self._common.counts["dead nodes looked at"] += 1
                 if left:
                     what = f"{node.name}, dead for {lasted:.0f} s, has left {len(left)} of {len(fds)} fds"
@@ -165,19 +167,12 @@ class Breaker:
                     await self._delete(planned, client)
 
     async def _delete(self, planned: Planned, client: redis.Redis) -> None:
-        chance = random.Random(planned.seed)
-        uid = chance.choice(self._common.uids)
-        fds = [key async for key in client.scan_iter("chat_map_fd_uid:*", count=1000)] or [
-            b"chat_map_fd_uid:"
-        ]
-        key = planned.detail.format(
-            uid=uid,
-            tag=tag_of(uid),
-            fd=chance.choice(sorted(fds)).decode().partition(":")[2],
-            node="{" + chance.choice(self._nodes).node_name + "}",
-        )
-        named = planned._replace(target=key, detail=uid)
-        await self._during(named, lambda: client.delete(key), _nothing)
+        keys = [key.decode() async for key in client.scan_iter(planned.detail, count=1000)]
+        if not keys:
+            return
+        key = random.Random(planned.seed).choice(sorted(keys))
+        whose = next((uid for uid in self._common.uids if key == f"chat_inbox:{tag_of(uid)}"), "")
+        await self._during(planned._replace(target=key, detail=whose), lambda: client.delete(key), _nothing)
 
     # -- Clients
 

@@ -253,7 +253,7 @@ class _Auditor:
             deadline = self._broadcast_deadline(cast.answered)
             if closed < deadline or any(pause.end >= cast.at for pause in session.pauses):
                 continue
-            if self._faults.lost_broadcasts(cast.at, deadline):
+            if self._faults.lost_broadcasts(session.node, cast.at, deadline):
                 self._verdict.excused["broadcast when Redis forgot it"] += 1
                 continue
             what = f"client {self._who.client}, session {session.number}, closed at {closed}, did not get it"

@@ -17,8 +17,8 @@ from chaos.connection import Connection
 from chaos.frames import TEXT, masked
 from chaos.journal import Who, Writer, body_of, crc_of, key_of
 
-WINDOW = 64  # requests without a reply
-BURST_MAX = 16  # messages sent at once
+WINDOW = 16  # requests without a reply, and messages; more would only measure how long a queue gets
+BURST_MAX = 8  # messages sent at once
 AGAIN_SECONDS = 0.4  # before what was answered "unavailable" is sent again, each time so much longer
 AGAIN_SECONDS_MAX = 2.0
 RETRY_SECONDS = 240.0  # then the client gives a message up: a cid is remembered for 300

@@ -74,10 +74,12 @@ class Faults:
         kinds = (*AWAY, *NODE_GONE, "link-delay", "link-reset", "script-flush")
         return self._cached("any", node, lambda fault: Window(fault.began, fault.healed), kinds)
 
-    def lost_broadcasts(self, begin: float, end: float) -> bool:
-        """May Redis have forgotten a broadcast in that time?"""
+    def lost_broadcasts(self, node: int, begin: float, end: float) -> bool:
+        """May Redis have forgotten in that time a broadcast that was on its way to the node?"""
+        queue = f"chat_node_queue:{{{node_name(node)}-"
         return any(
-            (fault.kind == "del" and fault.target == "chat_broadcast") or _forgets_all(fault)
+            (fault.kind == "del" and fault.target.startswith(("chat_broadcast", queue)))
+            or _forgets_all(fault)
             for fault in self._all
             if fault.began <= end and begin <= fault.healed
         )
@@ -111,6 +113,11 @@ def tag_of(uid: str) -> str:
     """The hash tag of the uid's own keys."""
     escaped = uid.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
     return "{chat_map_uid_fd:" + escaped + "}"
+
+
+def node_name(number: int) -> str:
+    """A node's configured name. In Redis more follows."""
+    return f"chaos-{number}"
 
 
 def _forgets_all(fault: Fault) -> bool:

@@ -16,6 +16,8 @@ from pathlib import Path
 import redis.asyncio as redis
 from chatcheck.ports import free_port
 
+from chaos.excuses import node_name
+
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
@@ -99,7 +101,7 @@ class Node(Child):
         self, number: int, template: str, redis_port: int, folder: Path, died: Callable[[str], None]
     ) -> None:
         self.port = free_port()
-        self.node_name = f"chaos-{number}"
+        self.node_name = node_name(number)
         values = {"port": str(self.port), "redis": f"redis://127.0.0.1:{redis_port}", "name": self.node_name}
         command = [word.format(**values) for word in shlex.split(template)]
         super().__init__(f"node {number}", command, folder / f"node-{number}.log", died)

@@ -46,17 +46,17 @@ def _down(chance: random.Random) -> float:
     return chance.choice((chance.uniform(0, 1), chance.uniform(0, 3), chance.uniform(3, 12), 33.0))
 
 
-# Keys that another program may delete; {uid}, {fd} and {node} are filled in when it happens. The last one is
-# the messages themselves: the checker excuses what that costs.
+# Keys that another program may delete: one of those that are like that. The last are the messages themselves:
+# the checker excuses what that costs.
 KEYS = (
-    "chat_map_uid_fd:{uid}",
-    "chat_map_fd_uid:{fd}",
-    "chat_node_queue:{node}",
-    "chat_node_fds:{node}",
+    "chat_map_uid_fd:*",
+    "chat_map_fd_uid:*",
+    "chat_node_queue:*",
+    "chat_node_fds:*",
     "chat_nodes",
-    "chat_confirmed:{tag}",
+    "chat_confirmed:*",
     "chat_broadcast",
-    "chat_inbox:{tag}",
+    "chat_inbox:*",
 )
 CUTS = ("both", "up", "down")
 HEALS = ("continue", "reset")

@@ -238,12 +238,15 @@ static void test_broadcast_that_waited_does_not_come_again(void **state)
                  "1: sended\n"
                  "2: broadcast from alice: \"x\"\n");
 
-    when_sends(f, alice, "bob", 12, 11);
-    when_page(f, 11, 12, 12);
+    when_sends(f, alice, "bob", 12, 11); /* for which it reads */
+    when_sends(f, alice, "bob", 13, 12);
+    when_page(f, 11, 13, 13);
 
     then_said(f, "1: sended id=12-0\n"
+                 "1: sended id=13-0\n"
                  "2: from bob: 11 id=11-0\n"
-                 "2: from bob: 12 id=12-0\n");
+                 "2: from bob: 12 id=12-0\n"
+                 "2: from bob: 13 id=13-0\n");
 }
 
 /* [CAST-7] While a device reads, a msg comes, a broadcast, another msg, by one connection: the
@@ -319,6 +322,26 @@ static void test_broadcasts_that_waited_come_as_fast_as_the_peer_reads(void **st
     then_said(f, "2: broadcast from alice: \"y\"\n");
 }
 
+/* [MSG-9] It is from who its sender was, whoever that is by then. */
+static void test_broadcast_that_waits_when_sender_signs_as_another_stays_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    given_reading_device(f, "bob", 12);
+    when_receives(f, alice, broadcast_of("\"x\""));
+    fake_store_answer(&f->store);
+    when_receives(f, alice, sign_as("mallory"));
+    when_page(f, 11, 11, 12); /* of bob, who reads on */
+    when_page(f, 1, 0, 0);
+    fake_store_answer_bind(&f->store, alice);
+    transcript_clear(&f->sink.said);
+
+    when_page(f, 12, 12, 12); /* of bob */
+
+    then_said(f, "2: from bob: 12 id=12-0\n"
+                 "2: broadcast from alice: \"x\"\n");
+}
+
 /* [CAST-2] A device that signs again while a broadcast waits for it gets it all the same, as who
  * it was, which is before the reply. */
 static void test_broadcast_that_waits_when_device_signs_again_is_not_lost(void **state)
@@ -377,29 +400,51 @@ static void test_broadcast_that_waits_when_read_fails_is_given(void **state)
     then_said(f, "2: broadcast from alice: \"x\"\n");
 }
 
-/* [WS-12] So much may wait for one device; above it the device is closed. */
-static void test_broadcasts_when_too_much_waits_close_the_device(void **state)
+/* Broadcasts of connection 1, "admin", that are together as long as may wait for one device. */
+static void when_broadcasts_all_that_may_wait(struct fixture *f)
 {
-    struct fixture *f = *state;
-    conn_id admin = given_device(f, "admin", 10);
-    given_reading_device(f, "bob", 12);
     char body[HELD_SIZE_MAX / N_BROADCASTS - sizeof "admin" + 2];
     memset(body, '1', sizeof body);
     body[sizeof body - 1] = '\0';
     f->sink.is_brief = true;
 
     for (int i = 0; i < N_BROADCASTS; i++) {
-        when_receives(f, admin, broadcast_of(body));
+        when_receives(f, 1, broadcast_of(body));
         fake_store_answer(&f->store);
         then_said(f, "1: broadcast from admin: …\n"
                      "1: sended\n");
     }
+}
+
+/* [WS-12] So much may wait for one device; above it the device is closed. */
+static void test_broadcasts_when_too_much_waits_close_the_device(void **state)
+{
+    struct fixture *f = *state;
+    conn_id admin = given_device(f, "admin", 10);
+    given_reading_device(f, "bob", 12);
+    when_broadcasts_all_that_may_wait(f);
+
     when_receives(f, admin, broadcast_of("1"));
     fake_store_answer(&f->store);
 
     then_said(f, "2: close 1008\n"
                  "1: broadcast from admin: …\n"
                  "1: sended\n");
+}
+
+/* What waited and was given makes room again. */
+static void test_broadcasts_that_were_given_do_not_count(void **state)
+{
+    struct fixture *f = *state;
+    conn_id admin = given_device(f, "admin", 10);
+    given_reading_device(f, "bob", 10);
+    when_broadcasts_all_that_may_wait(f);
+    when_page(f, 1, 0, 10);
+    transcript_clear(&f->sink.said);
+    when_sends(f, admin, "bob", 12, 11); /* for which it reads */
+    transcript_clear(&f->sink.said);
+
+    when_broadcasts_all_that_may_wait(f);
 }
 
 int main(void)
@@ -419,10 +464,12 @@ int main(void)
         HISTORY_TEST(test_broadcast_that_waits_goes_before_later_msgs),
         HISTORY_TEST(test_broadcast_waits_for_a_peer_that_does_not_read),
         HISTORY_TEST(test_broadcasts_that_waited_come_as_fast_as_the_peer_reads),
+        HISTORY_TEST(test_broadcast_that_waits_when_sender_signs_as_another_stays_as_it_was),
         HISTORY_TEST(test_broadcast_that_waits_when_device_signs_again_is_not_lost),
         HISTORY_TEST(test_broadcast_that_waits_when_device_closes_is_dropped),
         HISTORY_TEST(test_broadcast_that_waits_when_read_fails_is_given),
         HISTORY_TEST(test_broadcasts_when_too_much_waits_close_the_device),
+        HISTORY_TEST(test_broadcasts_that_were_given_do_not_count),
     };
     return cmocka_run_group_tests_name("broadcast", tests, NULL, NULL);
 }

@@ -245,14 +245,14 @@ static void test_requests_behind_a_sign_wait_for_it(void **state)
     conn_id alice = given_connection(f);
 
     when_receives(f, alice, sign_as("alice"));
-    when_receives(f, alice, msg_to("bob", "1"));
+    when_receives(f, alice, with_cid_value(msg_to("bob", "1"), "m1"));
     then_asked(f, "read 0 of alice unconfirmed\n");
     when_page(f, 1, 0, 0);
     then_asked(f, "bind 1 alice\n");
     fake_store_answer_bind(&f->store, alice);
 
     then_asked(f, "read 64 of alice after 0-0\n"
-                  "send bob\n");
+                  "send bob cid=m1\n");
 }
 
 /* [ORDER-4] [ID-3] A connection that closes meanwhile is bound, unbound, and reads nothing. */
@@ -333,6 +333,21 @@ static void test_retry_is_answered_as_dup_and_not_delivered(void **state)
                   "read 64 of alice after 10-0\n");
     when_page(f, 11, 11, 11);
     then_said(f, "3: from bob: 11 id=11-0\n");
+}
+
+/* [HIST-18] A retry may have another body than the first, which is the one that counts. */
+static void test_retry_is_not_delivered_to_a_device_that_has_got_nothing(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+    given_device(f, "alice", 0);
+
+    when_receives(f, bob, msg_to("alice", "\"another\""));
+    fake_store_answer_sent(&f->store, (struct sent){.id = ID(11), .is_dup = true});
+
+    then_said(f, "1: sended id=11-0 dup\n");
+    then_asked(f, "send alice\n"
+                  "read 64 of alice after 0-0\n");
 }
 
 /* [HIST-16] */
@@ -813,6 +828,7 @@ int main(void)
         HISTORY_TEST(test_msg_has_one_id_in_reply_and_delivery),
         HISTORY_TEST(test_msg_takes_the_value_of_its_cid_to_the_store),
         HISTORY_TEST(test_retry_is_answered_as_dup_and_not_delivered),
+        HISTORY_TEST(test_retry_is_not_delivered_to_a_device_that_has_got_nothing),
         HISTORY_TEST(test_msg_when_inbox_is_full_reaches_nobody),
         HISTORY_TEST(test_msg_to_oneself_while_reading_is_answered_behind_its_delivery),
         HISTORY_TEST(test_msg_to_oneself_waits_for_the_page_that_has_it),

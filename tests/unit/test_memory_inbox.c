@@ -270,14 +270,20 @@ static void test_read_is_paged_by_number(void **state)
     }
 }
 
-/* INBOX_PAGE_SIZE_MAX: a page ends with the message that reaches it, and has one at least. */
+/* INBOX_PAGE_SIZE_MAX: so much a page has, or one message. */
 static void test_read_is_paged_by_bytes(void **state)
 {
     struct fixture *f = *state;
-    static char body[INBOX_PAGE_SIZE_MAX];
+    static char body[INBOX_PAGE_SIZE_MAX + 1];
     memset(body, '1', sizeof body);
-    const size_t sizes[] = {INBOX_PAGE_SIZE_MAX, INBOX_PAGE_SIZE_MAX / 2,
-                            INBOX_PAGE_SIZE_MAX / 2 - 1, 1, 1};
+    const size_t sizes[] = {INBOX_PAGE_SIZE_MAX,
+                            INBOX_PAGE_SIZE_MAX / 2,
+                            INBOX_PAGE_SIZE_MAX / 2 - 1,
+                            1,
+                            1,
+                            INBOX_PAGE_SIZE_MAX,
+                            INBOX_PAGE_SIZE_MAX + 1,
+                            1};
     struct sent sent;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct message message = message_to("bob", "");
@@ -285,7 +291,7 @@ static void test_read_is_paged_by_bytes(void **state)
         assert_int_equal(append(f, message, &sent), ERR_OK);
     }
     struct message_id after = NONE;
-    static const size_t counts[] = {1, 3, 1, 0};
+    static const size_t counts[] = {1, 3, 1, 1, 1, 1, 0};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         struct inbox_page page = when_read(f, "bob", after);
         assert_int_equal(page.n, counts[i]);
@@ -384,9 +390,14 @@ static void test_confirm_never_goes_back(void **state)
     when_confirmed(f, "bob", ID(NOW_MS, 2));
     when_confirmed(f, "bob", ID(NOW_MS, 0));
     when_confirmed(f, "nobody", ID(NOW_MS, 0));
+    given_messages(f, "carol", 1);
+    when_confirmed(f, "carol", ID(NOW_MS + 9, 0)); /* nor beyond the last message */
+    given_messages(f, "carol", 2);
 
     struct inbox_page page = when_read_unconfirmed(f, "bob");
     then_bodies(&page, "3");
+    page = when_read_unconfirmed(f, "carol");
+    then_bodies(&page, "0 1");
     page = when_read_unconfirmed(f, "nobody");
     then_id(page.after, NONE);
 }

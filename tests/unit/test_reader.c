@@ -297,6 +297,23 @@ static void test_drained_when_nothing_waits_does_nothing(void **state)
     then_said(f, "");
 }
 
+/* The same of a connection that has closed with requests in flight. */
+static void test_drained_when_connection_is_closed_does_nothing(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    conn_id bob = given_device(f, "bob", 10);
+    f->sink.slow_conn = alice;
+    when_sends(f, bob, "alice", 11, 10);
+    when_receives(f, alice, msg_to("bob", "1"));
+    router_closed(f->router, alice);
+    transcript_clear(&f->store.asked);
+
+    router_drained(f->router, alice);
+
+    then_asked(f, "");
+}
+
 /* ---- what goes wrong ---- */
 
 /* A read that fails closes nobody: the device stays where it is, and reads at the next ring. */
@@ -483,6 +500,7 @@ int main(void)
         HISTORY_TEST(test_reader_when_peer_does_not_read_stops_until_it_has),
         HISTORY_TEST(test_live_message_when_peer_does_not_read_waits_in_the_inbox),
         HISTORY_TEST(test_drained_when_nothing_waits_does_nothing),
+        HISTORY_TEST(test_drained_when_connection_is_closed_does_nothing),
         HISTORY_TEST(test_reader_when_read_fails_reads_at_the_next_ring),
         HISTORY_TEST(test_reader_when_messages_were_dropped_meanwhile_is_closed),
         HISTORY_TEST(test_reader_when_its_sign_told_of_the_gap_goes_on),

@@ -151,6 +151,32 @@ void given_server(struct fixture *f)
     given_server_on(f, f->store);
 }
 
+void given_server_with_history(struct fixture *f, struct fake_store *store)
+{
+    fake_store_init(store);
+    fake_store_open_inbox(store);
+    given_server_with(f, &store->base, &(struct router_options){.features = {.history = true}});
+}
+
+static bool has_call(void *ctx)
+{
+    const struct fake_store *store = ctx;
+    return store->first != NULL || store->first_read != NULL;
+}
+
+void when_is_device(struct client *client, struct fake_store *store)
+{
+    const struct inbox_page page = {.after = {10, 0}, .newest = {10, 0}};
+    n_tokens = 0;
+    when_says(client, SIGN("bob"));
+    assert_true(run_until(client->fixture, has_call, store));
+    fake_store_answer_read(store, &page);
+    fake_store_answer(store);
+    fake_store_answer_read(store, &page);
+    then_text(client, SIGNED("1"));
+    transcript_clear(&store->asked);
+}
+
 static struct client *connect_with(struct fixture *f, int receive_buffer_size)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -473,4 +499,12 @@ void then_stopped(struct fixture *f)
     assert_int_equal(f->n_stopped, 1);
     assert_int_equal(id_table_count(f->transport->connections), 0);
     assert_int_equal(router_n_signed(f->router), 0);
+}
+
+void forget_history(struct fixture *f, struct fake_store *store)
+{
+    when_stops(f, 100);
+    then_stopped(f);
+    fake_store_answer_reads_unavailable(store);
+    fake_store_fini(store);
 }

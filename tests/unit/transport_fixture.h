@@ -21,6 +21,7 @@
 #include "chat/router.h"
 #include "chat/str.h"
 #include "chat/transport.h"
+#include "fakes/fake_store.h"
 
 #define ZEROS "0000000000000000000000000000000"
 #define SIGN(uid) "{\"type\":\"sign\",\"uid\":\"" uid "\"}"
@@ -81,6 +82,12 @@ void given_server(struct fixture *f);
 void given_server_on(struct fixture *f, struct mapping_store *store);
 void given_server_with(struct fixture *f, struct mapping_store *store,
                        const struct router_options *options);
+
+/* The same with the feature history, on 'store', whose inbox this opens. Its first connection can be
+ * made a live device of "bob" that has got all up to the id "10-0". */
+void given_server_with_history(struct fixture *f, struct fake_store *store);
+void when_is_device(struct client *client, struct fake_store *store);
+void forget_history(struct fixture *f, struct fake_store *store); /* stops the server */
 
 /* A TCP connection; one whose kernel keeps few bytes that are not read; an upgraded one; a
  * signed one. */
