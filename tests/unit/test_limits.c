@@ -60,14 +60,14 @@ static void test_requests_above_the_rate_wait(void **state)
     uint64_t began_ms = clock_ms();
 
     for (int i = 0; i < 20; i++) {
-        when_says(alice, "{\"type\":\"msg\",\"to\":\"nobody\",\"body\":1}");
+        when_says(alice, MSG("nobody", "1"));
     }
-    when_says(bob, "{\"type\":\"msg\",\"to\":\"bob\",\"body\":1}");
+    when_says(bob, MSG("bob", "1"));
 
     then_text(bob, DELIVERY("bob", "1"));
-    then_text(bob, SENDED);
+    then_text(bob, SENT);
     for (int i = 0; i < 20; i++) {
-        then_text(alice, SENDED);
+        then_text(alice, SENT);
     }
     /* 16 or so had to wait for a token each, of which one comes in 20 ms. */
     assert_in_range(clock_ms() - began_ms, 200, 5000);
