@@ -176,6 +176,7 @@ void redis_store_joined(struct redis_store *store)
     store->is_joining = false;
     redis_link_accept(store->link);
     set_state(store, STORE_OPEN);
+    redis_settings_check(store);
 }
 
 static void on_lost(void *ctx)

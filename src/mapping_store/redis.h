@@ -7,6 +7,7 @@
  *   redis_lease.c   this node is alive: said, and renewed
  *   redis_nodes.c   the other nodes: who is told, and who is dead
  *   redis_queue.c   what nodes tell each other
+ *   redis_settings.c whether Redis keeps messages safe
  *   redis_script.c  the scripts in redis_scripts/, which Redis runs
  *   redis_join.c    after each connect: predecessors' traces go, ours are put right
  *   redis_bind.c    a sign: our traces are written, stale ones removed
@@ -101,11 +102,13 @@ struct redis_store {
     struct reading *readings; /* which are not answered yet */
     struct reading **readings_end;
     struct loop_timer *reading_timer;
-    bool is_joining;     /* connected, and not yet open */
-    bool has_taken_over; /* from predecessors: once in a process' life */
+    bool has_seen_settings; /* of Redis: once in a process' life */
+    bool is_joining;        /* connected, and not yet open */
+    bool has_taken_over;    /* from predecessors: once in a process' life */
     char predecessors[PREDECESSORS_MAX][NODE_SIZE_MAX + 1]; /* still to be cleaned up after */
     size_t n_predecessors;
-    uint64_t redis_now_ms;            /* Redis' clock, when nodes were looked at last */
+    uint64_t redis_now_ms;            /* Redis' clock, when predecessors were looked for */
+    uint64_t redis_ahead_ms;          /* what redis_clock_ms() adds to our clock */
     uint64_t lease_renewed_ms;        /* our clock */
     bool has_nodes;                   /* the feature; what follows is for it */
     const struct node_events *events; /* NULL: nobody listens */
@@ -298,6 +301,9 @@ void redis_lease_renew(struct redis_store *store);
 
 bool redis_lease_is_fresh(const struct redis_store *store);
 
+/* Redis' clock, as far as it is known: not more than it is. */
+uint64_t redis_clock_ms(const struct redis_store *store);
+
 /* ---- redis_nodes.c ---- */
 
 /* Whom to tell. Borrows their names from what it was made of. */
@@ -307,12 +313,12 @@ struct targets {
 };
 
 /* The list of nodes with the ends of their leases, as ZRANGE gives it. */
-void redis_nodes_are(struct redis_store *store, const redisReply *nodes, uint64_t now_ms);
+void redis_nodes_are(struct redis_store *store, const redisReply *nodes);
 bool redis_node_is_alive(struct redis_store *store, struct str node);
 
 /* All other nodes, also those that are dead but may come back. */
 void redis_targets_all(struct redis_store *store, struct targets *out);
-/* Those that the members of a uid's set belong to. NULL, or no members: somebody may have deleted
+/* Those that the members of a uid's set belong to, and without history those that are dead. NULL, or no members: somebody may have deleted
  * it, so all ([STORE-8]). */
 void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out);
 
@@ -348,6 +354,11 @@ bool redis_queue_was(struct redis_store *store, enum queue_was was, struct messa
 
 struct redis_link *redis_reader_create(struct redis_store *store, const struct redis_url *url);
 void redis_on_reader_timer(void *ctx);
+
+/* ---- redis_settings.c ---- */
+
+/* With history, and once: log what Redis is set to do with messages that it should not. */
+void redis_settings_check(struct redis_store *store);
 
 /* ---- redis_compare.c ---- */
 

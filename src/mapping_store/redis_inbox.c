@@ -291,7 +291,10 @@ static void start(struct reading *reading)
     if (store->state == STORE_STARTING) {
         return; /* it waits until that is over */
     }
-    if (store->state != STORE_OPEN || !ask(reading)) {
+    /* While the traces are written again the newest messages are compared, and read. */
+    bool may_ask =
+        store->state == STORE_OPEN || (store->state == STORE_AWAY && store->is_registering);
+    if (!may_ask || !ask(reading)) {
         fail_later(reading);
     }
 }

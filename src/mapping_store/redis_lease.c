@@ -80,6 +80,21 @@ static bool is_damaged(struct redis_store *store, const redisReply *reply)
     return was != LEASE_VALID || has_lost_rings;
 }
 
+/* Redis' clock was that when it answered, so now it is not less: the largest of what has been seen
+ * is the nearest. A clock that was put back is believed. */
+static void set_clock(struct redis_store *store, uint64_t now_ms)
+{
+    uint64_t known_ms = redis_clock_ms(store);
+    if (now_ms > known_ms || known_ms - now_ms > LEASE_MS) {
+        store->redis_ahead_ms = now_ms - loop_now_ms(store->loop);
+    }
+}
+
+uint64_t redis_clock_ms(const struct redis_store *store)
+{
+    return loop_now_ms(store->loop) + store->redis_ahead_ms;
+}
+
 static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
 {
     (void)i;
@@ -89,10 +104,10 @@ static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
         return;
     }
     store->lease_renewed_ms = loop_now_ms(store->loop);
-    uint64_t now_ms = strtoull(reply->element[LEASE_NOW]->str, NULL, 10);
+    set_clock(store, strtoull(reply->element[LEASE_NOW]->str, NULL, 10));
     bool needs_registration = is_damaged(store, reply) && store->state == STORE_OPEN;
     if (store->has_nodes) {
-        redis_nodes_are(store, reply->element[LEASE_NODES], now_ms);
+        redis_nodes_are(store, reply->element[LEASE_NODES]);
         redis_clean_up_after_the_dead(store);
     }
     if (needs_registration) {

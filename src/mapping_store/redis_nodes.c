@@ -5,7 +5,22 @@
 #include "mapping_store/redis.h"
 #include "mapping_store/redis_lua.h"
 
+enum {
+    QUIET_MS = LEASE_MS - 3 * LEASE_RENEWAL_MS /* before the end of a lease */
+};
+
 /* ---- the list ---- */
+
+static bool is_dead(const struct redis_store *store, const struct other_node *other)
+{
+    return other->lease_end_ms <= (double)redis_clock_ms(store);
+}
+
+/* A node that lives renews its lease long before it is over. */
+static bool is_quiet(const struct redis_store *store, const struct other_node *other)
+{
+    return other->lease_end_ms <= (double)(redis_clock_ms(store) + QUIET_MS);
+}
 
 static struct other_node *find_node(struct redis_store *store, struct str node)
 {
@@ -45,16 +60,15 @@ static void drop_nodes(struct redis_store *store)
     size_t n = 0;
     for (size_t i = 0; i < store->n_others; i++) {
         const struct other_node *other = &store->others[i];
-        if (other->is_listed || other->lease_end_ms > (double)store->redis_now_ms) {
+        if (other->is_listed || !is_dead(store, other)) {
             store->others[n++] = *other;
         }
     }
     store->n_others = n;
 }
 
-void redis_nodes_are(struct redis_store *store, const redisReply *nodes, uint64_t now_ms)
+void redis_nodes_are(struct redis_store *store, const redisReply *nodes)
 {
-    store->redis_now_ms = now_ms;
     for (size_t i = 0; i < store->n_others; i++) {
         store->others[i].is_listed = false;
     }
@@ -71,7 +85,7 @@ void redis_nodes_are(struct redis_store *store, const redisReply *nodes, uint64_
 bool redis_node_is_alive(struct redis_store *store, struct str node)
 {
     const struct other_node *other = find_node(store, node);
-    return other != NULL && other->lease_end_ms > (double)store->redis_now_ms;
+    return other != NULL && !is_dead(store, other);
 }
 
 /* ---- whom to tell ---- */
@@ -85,6 +99,17 @@ static void add_target(struct targets *targets, struct str node)
     }
     if (targets->n < OTHER_NODES_MAX) {
         targets->nodes[targets->n++] = node;
+    }
+}
+
+/* [NODE-8] Somebody may have removed the traces of a node that is dead, and it may come back. */
+static void add_quiet_nodes(struct redis_store *store, struct targets *targets)
+{
+    for (size_t i = 0; i < store->n_others; i++) {
+        const struct other_node *other = &store->others[i];
+        if (is_quiet(store, other)) {
+            add_target(targets, (struct str){other->name, other->len});
+        }
     }
 }
 
@@ -112,6 +137,9 @@ void redis_targets_of(struct redis_store *store, const redisReply *members, stru
                 add_target(out, node);
             }
         }
+    }
+    if (store->base.inbox == NULL) {
+        add_quiet_nodes(store, out);
     }
 }
 
@@ -161,11 +189,6 @@ static void clean_next(struct cleaning *cleaning)
                             cleaning)) {
         clean_finish(cleaning);
     }
-}
-
-static bool is_dead(const struct redis_store *store, const struct other_node *other)
-{
-    return other->lease_end_ms <= (double)store->redis_now_ms;
 }
 
 static void clean_up_after(struct redis_store *store, struct other_node *other)

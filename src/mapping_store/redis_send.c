@@ -1,6 +1,9 @@
 /* A msg or a broadcast on its way. Redis is asked for each one, so that "unavailable" is true. What it says about
  * this process is not used: an fd there never decides who a connection is ([ID-1]), and a set
  * that somebody deleted does not cost a live device its message ([STORE-8]). */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "mapping_store/redis.h"
 
 /* ---- without history ---- */
@@ -126,6 +129,7 @@ enum appended {
     APPENDED_STORED,
     APPENDED_DUPLICATE,
     APPENDED_FULL,
+    APPENDED_LATE, /* Redis hung, and whoever asked was told so meanwhile */
     N_APPENDED
 };
 
@@ -161,10 +165,14 @@ static void on_appended(void *ctx, const redisReply *reply)
     redis_log_note(store, reply->element[REPLY_NOTE]);
     enum appended became = (enum appended)reply->element[REPLY_BECAME]->integer;
     op->is_dup = became == APPENDED_DUPLICATE;
-    if (store->has_nodes && became != APPENDED_FULL) {
+    bool is_there = became == APPENDED_STORED || became == APPENDED_DUPLICATE;
+    if (store->has_nodes && is_there) {
         ring(store, op, reply->element[REPLY_MEMBERS]);
     }
-    pending_done(store->pending, op, became == APPENDED_FULL ? ERR_FULL : ERR_OK);
+    pending_done(store->pending, op,
+                 is_there                  ? ERR_OK
+                 : became == APPENDED_FULL ? ERR_FULL
+                                           : ERR_UNAVAILABLE);
 }
 
 static bool append(struct redis_store *store, struct op *op)
@@ -185,6 +193,9 @@ static bool append(struct redis_store *store, struct op *op)
     args[n++] = str_of(store->retention_ms);
     args[n++] = str_of(store->dup_ms);
     args[n++] = store->has_nodes ? STR("1") : STR("0");
+    char until_ms[NUMBER_SIZE_MAX];
+    snprintf(until_ms, sizeof until_ms, "%" PRIu64, redis_clock_ms(store) + store->timeout_ms);
+    args[n++] = str_of(until_ms);
     return redis_script_call(store, SCRIPT_APPEND, args, n, on_appended, op);
 }
 
@@ -210,7 +221,7 @@ static void on_nodes(void *ctx, const redisReply *reply)
         return;
     }
     if (reply->type == REDIS_REPLY_ARRAY) {
-        redis_nodes_are(store, reply, store->redis_now_ms);
+        redis_nodes_are(store, reply);
     }
     struct targets targets;
     redis_targets_all(store, &targets);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "inbox_contract.h"
+#include "log_capture.h"
 #include "redis_fixture.h"
 
 enum {
@@ -372,6 +373,21 @@ static void test_stopped_redis_is_unavailable_in_time(void **state)
     then_page(f, NULL, 1, false);
 }
 
+/* [REPLY-8] A Redis that hung reads what was asked when it goes on: by then it is too late. */
+static void test_what_was_unavailable_is_not_stored_later(void **state)
+{
+    struct fixture *f = *state;
+    given_sent(f);
+
+    redis_server_pause(server);
+    assert_int_equal(send_to(f, "alice"), ERR_UNAVAILABLE);
+    redis_server_resume(server);
+    run_until(f->loop, is_open, f, 3000);
+
+    then_page(f, NULL, 1, false);
+    assert_int_equal(number(ask(f, "XLEN chat_inbox:{" U "}")), 1);
+}
+
 /* The scripts are loaded again with each link. */
 static void test_restarted_redis_knows_the_scripts(void **state)
 {
@@ -386,6 +402,37 @@ static void test_restarted_redis_knows_the_scripts(void **state)
     given_sent(f);
     then_page(f, NULL, 1, false);
     connect_other(f);
+}
+
+/* ---- settings of Redis ---- */
+
+static void log_of_a_start(struct fixture *f, struct log_capture *capture)
+{
+    f->store->ops->destroy(f->store);
+    log_capture_begin(capture);
+    f->store = make_history_store(f->loop, &limits);
+    bool is_there = read_after(f, NULL) == ERR_OK && read_after(f, NULL) == ERR_OK;
+    log_capture_end(capture);
+    assert_true(is_there);
+}
+
+/* Who starts a server that may lose messages reads so in its log. */
+static void test_settings_that_lose_messages_are_logged(void **state)
+{
+    struct fixture *f = *state;
+    struct log_capture capture;
+
+    run(f, "CONFIG SET maxmemory-policy allkeys-lru");
+    log_of_a_start(f, &capture);
+    assert_non_null(strstr(capture.text, "warn redis_setting maxmemory-policy=\"allkeys-lru\""));
+    assert_non_null(strstr(capture.text, "warn redis_setting appendonly=\"no\""));
+    run(f, "CONFIG SET maxmemory-policy noeviction");
+    log_of_a_start(f, &capture);
+    assert_null(strstr(capture.text, "maxmemory-policy"));
+    run(f, "ACL SETUSER default -config");
+    log_of_a_start(f, &capture);
+    run(f, "ACL SETUSER default +config");
+    assert_non_null(strstr(capture.text, "warn redis_settings_unseen"));
 }
 
 #define HISTORY_TEST(name) cmocka_unit_test_setup_teardown(name, setup_history, teardown)
@@ -408,6 +455,8 @@ static int run_history_tests(void)
         HISTORY_TEST(test_impossible_ids_are_removed),
         HISTORY_TEST(test_oom_is_unavailable_and_stores_nothing),
         HISTORY_TEST(test_stopped_redis_is_unavailable_in_time),
+        HISTORY_TEST(test_what_was_unavailable_is_not_stored_later),
+        HISTORY_TEST(test_settings_that_lose_messages_are_logged),
         HISTORY_TEST(test_restarted_redis_knows_the_scripts),
     };
     return cmocka_run_group_tests_name("redis_store: SPEC 7", tests, NULL, NULL);

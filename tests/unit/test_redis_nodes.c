@@ -600,6 +600,20 @@ static void test_queue_of_a_dead_node_is_written_but_not_made(void **state)
     assert_int_equal(number(ask(f, "EXISTS chat_node_queue:{%s}", long_dead_node)), 0);
 }
 
+/* [NODE-8] Nor does it matter that somebody has removed its traces: it may come back. */
+static void test_dead_node_is_told_although_it_has_no_traces(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &a, 7, "alice");
+    plant_node(f, dead_node, -1000);
+    freeReplyObject(ask(f, "XADD chat_node_queue:{%s} * marker x", dead_node));
+    run_for(f, RENEWED_MS);
+
+    assert_int_equal(send_from(f, &a, "alice", "1"), ERR_OK);
+
+    assert_int_equal(number(ask(f, "XLEN chat_node_queue:{%s}", dead_node)), 2);
+}
+
 /* A clean stop: not there any more, and soon without a trace. */
 static void test_close_leaves_the_others_first(void **state)
 {
@@ -778,6 +792,42 @@ static void test_lost_ring_is_found_by_the_refresh(void **state)
     assert_int_equal(event->device, 6);
 }
 
+static int n_pages;
+static enum err page_err;
+
+static void on_read(void *ctx, const struct inbox_page *page)
+{
+    (void)ctx;
+    page_err = page->err;
+    n_pages++;
+}
+
+static void read_newest(void *ctx, struct str uid, struct message_id newest, const conn_id *devices,
+                        size_t n)
+{
+    on_newest_known(ctx, uid, newest, devices, n);
+    b.store->inbox->read(b.store, uid, NULL, 1, on_read, NULL);
+}
+
+/* [NODE-8] Who comes back is told before it is open, and can read what it missed. */
+static void test_who_comes_back_can_read_at_once(void **state)
+{
+    struct fixture *f = *state;
+    static const struct node_events reading = {.arrived = on_arrived,
+                                               .broadcast_arrived = on_broadcast_arrived,
+                                               .newest_known = read_newest};
+    b.store->ops->listen(b.store, &reading, &b);
+    given_bound_on(f, &b, 7, "alice");
+    assert_int_equal(send_from(f, &a, "alice", "1"), ERR_OK);
+    then_event(f, &b, 0, ARRIVED, "1");
+
+    run(f, "CLIENT KILL TYPE normal");
+    then_event(f, &b, 1, NEWEST, "");
+    run_until_count(f->loop, &n_pages, 1);
+
+    assert_int_equal(page_err, ERR_OK);
+}
+
 /* The queue is lost, or older than what was read: all is compared at once. */
 static void test_lost_queue_is_compared(void **state)
 {
@@ -820,6 +870,7 @@ int main(void)
         NODES_TEST(test_node_that_was_taken_for_dead_comes_back),
         NODES_TEST(test_fds_of_a_dead_node_are_stale),
         NODES_TEST(test_queue_of_a_dead_node_is_written_but_not_made),
+        NODES_TEST(test_dead_node_is_told_although_it_has_no_traces),
         NODES_TEST(test_close_leaves_the_others_first),
         NODES_TEST(test_trouble_says_what_is_wrong),
         NODES_TEST(test_lease_that_cannot_be_renewed_is_trouble),
@@ -829,6 +880,7 @@ int main(void)
         HISTORY_TEST(test_retry_on_another_node_is_known_and_rung),
         HISTORY_TEST(test_garbage_in_the_queue_with_history),
         HISTORY_TEST(test_lost_ring_is_found_by_the_refresh),
+        HISTORY_TEST(test_who_comes_back_can_read_at_once),
         HISTORY_TEST(test_lost_queue_is_compared),
     };
     signal(SIGPIPE, SIG_IGN);

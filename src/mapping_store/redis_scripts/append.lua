@@ -1,14 +1,17 @@
 -- Store a message: [HIST-1].
 -- KEYS[3]: the set of the uid's fds. KEYS[4], if the message has a cid: what was stored by it.
 -- ARGV: from, body, messages_max, retention_ms, for how many ms a cid is known, 1 if the members
--- of the set are wanted.
+-- of the set are wanted, until when anybody waits for the answer.
 -- Returns what became of it, its id, the id before it, a note, the members.
 local SET, CID = KEYS[3], KEYS[4]
 local FROM, BODY, RETENTION_MS = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local STORED, DUPLICATE, FULL = 0, 1, 2
+local STORED, DUPLICATE, FULL, LATE = 0, 1, 2, 3
 local DAY_MS = 86400000
 
 local now = now_ms()
+if now > tonumber(ARGV[7]) then
+    return {LATE, NONE, NONE, note, {}} -- [REPLY-8] nothing is done later
+end
 local inbox = load()
 
 -- [HIST-17] The oldest goes if it is confirmed or too old, and no other.
