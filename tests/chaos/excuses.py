@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from chaos.journal import Fault
 
+LEASE_SECONDS = 3.0  # until a node that has Redis again has said that it is there
 EVERYSEC_SECONDS = 2.0  # what appendfsync everysec may lose: Redis writes a second late if the disk is slow
 AWAY = ("link-cut", "link-refuse", "redis-kill", "redis-power", "redis-stop")
 NODE_GONE = ("node-kill", "node-stop", "node-end")
@@ -75,14 +76,24 @@ class Faults:
         return self._cached("any", node, lambda fault: Window(fault.began, fault.healed), kinds)
 
     def lost_broadcasts(self, node: int, begin: float, end: float) -> bool:
-        """May Redis have forgotten in that time a broadcast that was on its way to the node?"""
-        queue = f"chat_node_queue:{{{node_name(node)}-"
+        """May Redis have forgotten in that time a broadcast that was on its way to the node?
+
+        Or the node, while it could not say that it is there.
+        """
+        keys = ("chat_broadcast", "chat_nodes", f"chat_node_queue:{{{node_name(node)}-")
+        begin = self._troubled_since(node, begin)
         return any(
-            (fault.kind == "del" and fault.target.startswith(("chat_broadcast", queue)))
-            or _forgets_all(fault)
+            (fault.kind == "del" and fault.target.startswith(keys)) or _forgets_all(fault)
             for fault in self._all
             if fault.began <= end and begin <= fault.healed
         )
+
+    def _troubled_since(self, node: int, at: float) -> float:
+        """When the trouble began that had not ended for long by then."""
+        for window in sorted(self.disturbed(node), key=lambda window: window.end, reverse=True):
+            if window.begin < at <= window.end + LEASE_SECONDS:
+                at = window.begin
+        return at
 
     def _cached(self, name: str, node: int, window_of: _WindowOf, kinds: tuple[str, ...]) -> list[Window]:
         key = (name, node)
