@@ -14,7 +14,8 @@
 enum {
     FILES_RESERVED = 32,
     PREFIX_DIGITS = 8,
-    CONNECTIONS_MAX = 1000000
+    CONNECTIONS_MAX = 1000000,
+    TIME_MAX_S = 86400
 };
 
 struct command_line {
@@ -31,6 +32,8 @@ enum option_id {
     OPTION_START,
     OPTION_CONNECTIONS,
     OPTION_WINDOW,
+    OPTION_BATCHES,
+    OPTION_MESSAGES,
     OPTION_RATE,
     OPTION_BODY,
     OPTION_DEVICES,
@@ -51,6 +54,8 @@ static const struct option long_options[] = {
     {"start", required_argument, NULL, OPTION_START},
     {"connections", required_argument, NULL, OPTION_CONNECTIONS},
     {"window", required_argument, NULL, OPTION_WINDOW},
+    {"batches", no_argument, NULL, OPTION_BATCHES},
+    {"messages", required_argument, NULL, OPTION_MESSAGES},
     {"rate", required_argument, NULL, OPTION_RATE},
     {"body", required_argument, NULL, OPTION_BODY},
     {"devices", required_argument, NULL, OPTION_DEVICES},
@@ -86,6 +91,8 @@ static const char HELP_OPTIONS[] =
     "  --rate N            instead: so many requests a second in all, whatever is under way; "
     "latency\n"
     "                      is counted from when each was to be sent\n"
+    "  --batches           fill a window again only when all of it has arrived\n"
+    "  --messages N        end when each has sent so many; in pairs, fanout, broadcast and sign\n"
     "  --body BYTES        26 to 60000 (32)\n"
     "  --devices N         of each user in fanout (8)\n"
     "  --senders N         in broadcast (1) and slow (1)\n"
@@ -160,6 +167,12 @@ static void take_option(struct command_line *line, int option, const char *name,
     case OPTION_WINDOW:
         traffic->window = count_of(name, text, 1, WINDOW_MAX);
         break;
+    case OPTION_BATCHES:
+        traffic->in_batches = true;
+        break;
+    case OPTION_MESSAGES:
+        traffic->n_messages = count_of(name, text, 1, 1000000000);
+        break;
     case OPTION_RATE:
         traffic->rate = number_of(name, text, 1, 1e7);
         break;
@@ -173,7 +186,7 @@ static void take_option(struct command_line *line, int option, const char *name,
         settings->senders = count_of(name, text, 1, CONNECTIONS_MAX);
         break;
     case OPTION_SECONDS:
-        settings->seconds = number_of(name, text, 0.1, 86400);
+        settings->seconds = number_of(name, text, 0.1, TIME_MAX_S);
         break;
     case OPTION_WARM:
         settings->warm_s = number_of(name, text, 0, 3600);
@@ -214,6 +227,20 @@ static void read_command_line(struct command_line *line, int argc, char **argv)
     if (line->settings.connections == 0) {
         line->settings.connections = line->scenario->connections;
     }
+}
+
+/* With a number of messages there is no time. */
+static void settle_the_end(struct command_line *line)
+{
+    struct settings *settings = &line->settings;
+    if (settings->traffic.n_messages == 0) {
+        return;
+    }
+    if (!line->scenario->talks_once || settings->traffic.rate > 0) {
+        die(EXIT_USAGE, "--messages: not in %s, and not with --rate", line->scenario->name);
+    }
+    settings->warm_s = 0;
+    settings->seconds = TIME_MAX_S;
 }
 
 /* So that two runs on one Redis do not meet. */
@@ -288,6 +315,7 @@ int main(int argc, char **argv)
     if (settings->traffic.prefix == NULL) {
         settings->traffic.prefix = random_prefix();
     }
+    settle_the_end(&line);
     raise_open_files(settings->connections);
     if (line.start != NULL) {
         settings->traffic.server_pid = target_start(&settings->target, line.start);

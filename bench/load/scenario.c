@@ -250,16 +250,16 @@ static void run_slow(const struct settings *settings, struct report *report)
 }
 
 static const struct scenario scenarios[] = {
-    {"pairs", "each of the connections writes to its partner", 100, run_pairs},
-    {"fanout", "groups of one who writes and a user with --devices", 108, run_fanout},
-    {"broadcast", "--senders broadcast to all the connections", 100, run_broadcast},
-    {"idle", "a pair talks alone, beside so many idle connections, and alone again", 10000,
+    {"pairs", "each of the connections writes to its partner", 100, true, run_pairs},
+    {"fanout", "groups of one who writes and a user with --devices", 108, true, run_fanout},
+    {"broadcast", "--senders broadcast to all the connections", 100, true, run_broadcast},
+    {"idle", "a pair talks alone, beside so many idle connections, and alone again", 10000, false,
      run_idle},
-    {"connect", "so many connect, shake hands and close, again and again", 100, storm_run},
-    {"sign", "so many sign again and again, as one of two users of their own", 100, run_sign},
+    {"connect", "so many connect, shake hands and close, again and again", 100, false, storm_run},
+    {"sign", "so many sign again and again, as one of two users of their own", 100, true, run_sign},
     {"slow", "a pair talks beside so many that do not read, and --senders who write to those", 1000,
-     run_slow},
-    {NULL, NULL, 0, NULL},
+     false, run_slow},
+    {NULL, NULL, 0, false, NULL},
 };
 
 const struct scenario *scenario_all(void)

@@ -21,6 +21,7 @@ struct scenario {
     const char *name;
     const char *what; /* for --help */
     uint32_t connections;
+    bool talks_once; /* so that a number of messages can end it */
     void (*run)(const struct settings *settings, struct report *report);
 };
 

@@ -13,7 +13,8 @@
 enum {
     TOKEN_SIZE = 32,
     SHOWN_MAX = 200,
-    N_SIGNER_UIDS = 2
+    N_SIGNER_UIDS = 2,
+    RETRY_MS = 100 /* after a sign that was "unavailable" */
 };
 
 struct traffic {
@@ -25,7 +26,8 @@ struct traffic {
     /* Sums over all parties. */
     uint64_t asked, answered;
     uint64_t due, delivered; /* copies */
-    uint32_t n_joined, n_ponged, n_left;
+    uint32_t n_joined, n_refused, n_ponged, n_left;
+    uint64_t refused_ns; /* the last time */
     /* Talking. */
     bool talking;
     uint64_t measured_from_ns;
@@ -137,6 +139,11 @@ static bool asks(const struct party *party)
     return party->role != ROLE_LISTENER && !party->resting;
 }
 
+static bool has_asked_all(const struct traffic *traffic, const struct party *party)
+{
+    return traffic->options.n_messages > 0 && party->asked >= traffic->options.n_messages;
+}
+
 /* Closed loop: as many as the window has room for. */
 static void fill_window(struct traffic *traffic, uint32_t index, uint64_t now)
 {
@@ -145,8 +152,11 @@ static void fill_window(struct traffic *traffic, uint32_t index, uint64_t now)
         return;
     }
     uint64_t done = n_done(party);
+    if (traffic->options.in_batches && done != party->asked) {
+        return;
+    }
     uint32_t window = party->window > 0 ? party->window : traffic->options.window;
-    while (party->asked - done < window) {
+    while (party->asked - done < window && !has_asked_all(traffic, party)) {
         ask(traffic, index, now);
     }
 }
@@ -239,10 +249,22 @@ static bool is_token(struct slice token)
     return n_digits == TOKEN_SIZE && token.len == TOKEN_SIZE;
 }
 
+static bool is_unavailable(struct slice code)
+{
+    static const char unavailable[] = "unavailable";
+    return code.len == sizeof(unavailable) - 1 && memcmp(code.data, unavailable, code.len) == 0;
+}
+
 static void check_reply(struct traffic *traffic, struct client *client, struct slice text,
                         const struct message *message, uint64_t now)
 {
     struct party *party = &traffic->parties[client->index];
+    if (!party->joined && message->status == 0 && is_unavailable(message->code)) {
+        traffic->n_refused += !party->refused;
+        traffic->refused_ns = now;
+        party->refused = true;
+        return;
+    }
     bool to_sign = !party->joined || party->role == ROLE_SIGNER;
     if (message->status != 1 || message->from.data != NULL || to_sign != is_token(message->token)) {
         wrong_text(client, "a reply that its request does not get", text);
@@ -266,12 +288,17 @@ static void check_reply(struct traffic *traffic, struct client *client, struct s
     fill_window(traffic, client->index, now);
 }
 
+static void join(struct traffic *traffic, struct client *client)
+{
+    struct party *party = &traffic->parties[client->index];
+    party->refused = false;
+    sign(traffic, client, party->role == ROLE_SIGNER ? N_SIGNER_UIDS * party->uid : party->uid);
+}
+
 static void on_opened(void *ctx, struct client *client, uint64_t now)
 {
-    struct traffic *traffic = ctx;
-    const struct party *party = &traffic->parties[client->index];
     (void)now;
-    sign(traffic, client, party->role == ROLE_SIGNER ? N_SIGNER_UIDS * party->uid : party->uid);
+    join(ctx, client);
 }
 
 static void on_text(void *ctx, struct client *client, struct slice text, uint64_t now)
@@ -382,17 +409,48 @@ static void begin_to_join(struct traffic *traffic, uint32_t index)
     engine_connect(traffic->engine, index, index);
 }
 
+/* Those that were refused try again, a while after the last refusal. */
+static void try_again(struct traffic *traffic, uint32_t first, uint32_t count, uint64_t began_ns)
+{
+    uint64_t now = now_ns();
+    if (traffic->n_refused == 0 || now - traffic->refused_ns < RETRY_MS * NS_PER_MS) {
+        return;
+    }
+    if (now - began_ns > traffic->options.patience_s * NS_PER_S) {
+        die(EXIT_UNMEASURED, "the server's store is not available");
+    }
+    traffic->n_refused = 0;
+    for (uint32_t i = first; i < first + count; i++) {
+        if (traffic->parties[i].refused) {
+            join(traffic, engine_client(traffic->engine, i));
+        }
+    }
+}
+
 void traffic_join(struct traffic *traffic, uint32_t first, uint32_t count)
 {
     uint32_t begun = 0, joined_before = traffic->n_joined;
-    traffic->heard_ns = now_ns();
+    uint64_t began_ns = traffic->heard_ns = now_ns();
     while (traffic->n_joined - joined_before < count) {
         while (begun < count &&
                begun - (traffic->n_joined - joined_before) < traffic->options.at_once) {
             begin_to_join(traffic, first + begun++);
         }
-        turn(traffic, now_ns() + NS_PER_S);
+        try_again(traffic, first, begun, began_ns);
+        turn(traffic, now_ns() + (traffic->n_refused > 0 ? RETRY_MS * NS_PER_MS : NS_PER_S));
     }
+}
+
+static bool has_all_arrived(const struct traffic *traffic)
+{
+    return traffic->answered == traffic->asked && traffic->delivered == traffic->due;
+}
+
+/* A window is filled as soon as there is room, so when nothing is under way, nobody has more to
+ * ask. */
+static bool is_over(const struct traffic *traffic)
+{
+    return traffic->options.n_messages > 0 && has_all_arrived(traffic);
 }
 
 /* The next turn ends when something comes, when something is to be sent, or when the time is
@@ -400,7 +458,7 @@ void traffic_join(struct traffic *traffic, uint32_t first, uint32_t count)
 static void talk_until(struct traffic *traffic, uint64_t end_ns)
 {
     uint64_t now;
-    while ((now = now_ns()) < end_ns) {
+    while ((now = now_ns()) < end_ns && !is_over(traffic)) {
         uint64_t until_ns = end_ns;
         if (traffic->options.rate > 0) {
             keep_pace(traffic, now);
@@ -414,7 +472,7 @@ static void wait_for_the_rest(struct traffic *traffic)
 {
     traffic->talking = false;
     traffic->heard_ns = now_ns();
-    while (traffic->answered != traffic->asked || traffic->delivered != traffic->due) {
+    while (!has_all_arrived(traffic)) {
         turn(traffic, now_ns() + NS_PER_S);
     }
 }

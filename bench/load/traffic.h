@@ -39,6 +39,7 @@ struct party {
     uint32_t *next;     /* for each that it hears, the number of the next message */
     uint64_t *asked_ns; /* a signer's: when, modulo WINDOW_MAX */
     bool joined;        /* connected, and signed */
+    bool refused;       /* its sign, as "unavailable": it tries again */
     bool ponged;
 };
 
@@ -46,6 +47,9 @@ struct traffic_options {
     const char *prefix; /* of the uids; borrowed */
     uint32_t window;    /* requests of one party under way, at most WINDOW_MAX; 1 or more */
     double rate;        /* requests a second, of all together, without a window; 0: closed loop */
+    uint32_t
+        n_messages;  /* each asks so often, and then talking is over; 0: for as long as it lasts */
+    bool in_batches; /* the window is filled again only when all of it is done */
     size_t body_size;
     uint32_t patience_s; /* what takes longer is lost */
     uint32_t at_once;    /* connections that are being made at the same time */
@@ -73,7 +77,8 @@ void traffic_destroy(struct traffic *traffic);
 
 struct party *traffic_party(struct traffic *traffic, uint32_t index);
 
-/* Connects and signs these parties. */
+/* Connects and signs these parties. A server that has just started may still be without its store,
+ * so a sign that is "unavailable" is tried again. */
 void traffic_join(struct traffic *traffic, uint32_t first, uint32_t count);
 
 /* Lets all that have something to ask ask, for 'warm_s' and then, measured, for 'seconds'; waits

@@ -51,6 +51,17 @@ def test_open_loop_keeps_its_rate(load: Load, chatd: str) -> None:
     assert found["messages_per_s"] == pytest.approx(1000, rel=0.2)
 
 
+def test_messages_end_the_run(load: Load, chatd: str) -> None:
+    """Each of the two groups' senders sends ten, in batches of four, four and two."""
+    found = results(
+        *(load, "--start", chatd, "--connections", "6", "--devices", "2"),
+        *("--window", "4", "--batches", "--messages", "10", "fanout"),
+    )
+
+    assert found["messages_per_s"] * found["seconds"] == pytest.approx(20, abs=0.1)
+    assert found["deliveries_per_s"] * found["seconds"] == pytest.approx(40, abs=0.1)
+
+
 def test_crowd(load: Load, chatd: str) -> None:
     found = results(load, "--start", chatd, "--connections", "500", "idle")
 
@@ -141,6 +152,8 @@ def test_help_names_every_scenario(load: Load) -> None:
         ("--window", "x", "pairs"),
         ("--body", "25", "pairs"),
         ("--nothing", "pairs"),
+        ("--messages", "10", "idle"),
+        ("--messages", "10", "--rate", "10", "pairs"),
         ("--url", "http://127.0.0.1/", "pairs"),
         ("--start", "true", "pairs"),
         ("--prefix", 'a"b', "pairs"),
