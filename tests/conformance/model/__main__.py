@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from .faults import FAULTS, any_fault, switch_on
 from .faulty import FaultyServer
+from .faulty_features import FaultyFeatureServer
 from .features import FEATURES, FeatureServer
 from .odd import ODD
 from .original import Original
@@ -49,7 +50,7 @@ def _server(persona: str | None, settings: Settings) -> Server | Useless | Origi
     if persona is not None:
         return Useless(persona)
     if settings.features:
-        return FeatureServer(settings)
+        return FaultyFeatureServer(settings) if any_fault() else FeatureServer(settings)
     return FaultyServer(settings) if any_fault() else Server(settings)
 
 

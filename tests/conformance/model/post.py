@@ -265,7 +265,7 @@ class RedisPost:
         id = read_id(answer[1].decode())
         if answer[0] == b"dup":
             return Sent(id, is_dup=True)
-        await self._until(_id_of(answer[2]))
+        await self._until(id_of(answer[2]))
         return Sent(id)
 
     async def caught_up(self) -> None:
@@ -276,7 +276,7 @@ class RedisPost:
             facts = await self._facts(uid)
             begin = since if since is not None else facts.get(b"confirmed", START)
             found = await self._redis.xrange(inbox_key(uid), min=f"({show_id(begin)}")
-            entries = [_read_entry(fields, id) for id, fields in found]
+            entries = [read_entry(fields, id) for id, fields in found]
             newest = facts.get(b"newest", START)
             return Past(entries, newest, has_gap=facts.get(b"dropped", START) > begin)
 
@@ -289,11 +289,11 @@ class RedisPost:
 
     async def _facts(self, uid: str) -> dict[bytes, Id]:
         facts = await self._redis.hgetall(facts_key(uid))
-        return {name: _id_of(value) for name, value in facts.items() if name != b"n_confirmed"}
+        return {name: id_of(value) for name, value in facts.items() if name != b"n_confirmed"}
 
     async def _end_of_log(self) -> Id:
         newest = await self._redis.xrevrange(LOG, count=1)
-        return _id_of(newest[0][0]) if newest else START
+        return id_of(newest[0][0]) if newest else START
 
     async def _ask(self, question: Callable[[], Any]) -> Any:
         answers: list[Any] = []
@@ -318,7 +318,7 @@ class RedisPost:
             try:
                 if self._position is None:
                     newest = await self._log.xrevrange(LOG, count=1)
-                    await self._move(_id_of(newest[0][0]) if newest else START)
+                    await self._move(id_of(newest[0][0]) if newest else START)
                 await self._read_more()
             except (RedisError, OSError, TimeoutError):
                 with suppress(RedisError, OSError):
@@ -331,8 +331,8 @@ class RedisPost:
         for _stream, entries in found or []:
             async with self.quiet:
                 for _, fields in entries:
-                    self._hand_out(_read_entry(fields, fields[b"id"]))
-            await self._move(_id_of(entries[-1][0]))
+                    self._hand_out(read_entry(fields, fields[b"id"]))
+            await self._move(id_of(entries[-1][0]))
 
     async def _move(self, position: Id) -> None:
         async with self._moved:
@@ -356,12 +356,12 @@ def _written(entry: Entry) -> str:
     return json.dumps([entry.body, entry.sender, entry.to])
 
 
-def _read_entry(fields: dict[bytes, bytes], id: bytes) -> Entry:
+def read_entry(fields: dict[bytes, bytes], id: bytes) -> Entry:
     body, sender, to = json.loads(fields[b"entry"])
     return Entry(body, sender, to, read_id(id.decode()), int(fields[b"time"]))
 
 
-def _id_of(text: bytes) -> Id:
+def id_of(text: bytes) -> Id:
     id = read_id(text.decode())
     assert id is not None
     return id

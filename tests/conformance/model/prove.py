@@ -28,7 +28,17 @@ from .faults import FAULTS, NO_FAULT, Fault
 from .prove_original import prove_original
 from .prove_report import Verdict
 from .prove_useless import prove_useless
-from .run import HERE, MODEL_DOCUMENTED, Run, clauses_of, files_of, model_command, run_checks, short_name
+from .run import (
+    HERE,
+    MODEL_DOCUMENTED,
+    Run,
+    clauses_of,
+    feature_options,
+    files_of,
+    model_command,
+    run_checks,
+    short_name,
+)
 
 SPEC = HERE.parent.parent / "SPEC.md"
 
@@ -36,6 +46,7 @@ SPEC = HERE.parent.parent / "SPEC.md"
 # stopped reading is soon dropped. The other clauses are proved without.
 MODEL_PINGS = "--ping-interval 1 --ping-timeout 1"
 DOCUMENTED_PINGS = "--ping-wait=2"
+BROADCASTER = "--broadcaster=operator"  # for model and suite
 CLAUSES_WITH_PINGS = ("WS-10", "WS-12")
 # A model without Redis answers at once, so a fault that answers nothing need not be waited for as long as a
 # stranger's server. The model without a fault passes with this factor, too.
@@ -155,8 +166,11 @@ def _prove(fault: Fault) -> Verdict:
     patience = 1.0 if fault.needs_redis else HASTE
     if fault.clause in CLAUSES_WITH_PINGS:
         model, checks, patience = [*model, MODEL_PINGS], [*checks, DOCUMENTED_PINGS], 1.0
+    if fault.clause == "CAST-9":
+        model, checks = [*model, BROADCASTER], [*checks, BROADCASTER]
+    checks += feature_options(fault.features)
     begin = time.monotonic()
-    start = model_command(*model, redis=fault.needs_redis)
+    start = model_command(*model, redis=fault.needs_redis, features=fault.features)
     verdicts, note = run_checks(Run(start, checks, patience=patience))
 
     def having(*wanted: str) -> list[str]:
