@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import selectors
 import socket
 import struct
@@ -30,17 +31,22 @@ from chatcheck.verdict import Mismatch
 
 _RECEIVE_SIZE = 65536
 _MESSAGE_SIZE_MAX = 1 << 26
+_ID = re.compile(rb"[0-9]+-[0-9]+")
 NO_CLOSE_FRAME = 1006
 NO_CODE = 1005
 
 
 class _Protocol(ClientProtocol):
-    """The library's, but that it can leave pings unanswered."""
+    """The library's, but that it can leave pings unanswered that have the id of a message.
+
+    Others only ask whether the peer still lives (WS-10).
+    """
 
     withholds_pongs = False
 
     def send_frame(self, frame: Frame) -> None:
-        if frame.opcode is not Opcode.PONG or not self.withholds_pongs:
+        is_kept = self.withholds_pongs and frame.opcode is Opcode.PONG and _ID.fullmatch(bytes(frame.data))
+        if not is_kept:
             super().send_frame(frame)
 
 
@@ -160,7 +166,7 @@ class Client(Conversation):
             return list(self._pings)
 
     def withhold_pongs(self) -> None:
-        """From now on leave pings unanswered, but for pong()."""
+        """From now on leave pings that have an id unanswered, but for pong(): so nothing is confirmed."""
         self._protocol.withholds_pongs = True
 
     def pong(self, payload: bytes) -> None:

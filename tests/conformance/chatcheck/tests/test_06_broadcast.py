@@ -54,7 +54,7 @@ def test_a_broadcast_is_answered_with_status_1(server: Server) -> None:
     As section 4 says of all requests: with its cid, and not if that is none.
     """
     sender = server.broadcaster()
-    bodies: list[object] = [fresh(), "", 0, None, False, [], {"to": "x"}]
+    bodies: list[object] = [fresh(), "", 0, None, False, [], {"to": "x"}, "x" * 3000]
     for body in bodies:
         cid = fresh()
         sender.send(type="broadcast", body=body, cid=cid)
