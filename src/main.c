@@ -26,7 +26,7 @@
 enum {
     OPEN_FILES_MAX = 1000000, /* above it libwebsockets' table of connections would waste memory */
     STOP_TIMEOUT_MS =
-        2000, /* with the store's time limit, at most 2500, it is stopped within 5 s */
+        2000, /* with the store's time limit, at most 2000, it is stopped within 5 s */
     N_STOP_SIGNALS = 2
 };
 
