@@ -186,7 +186,7 @@ static conn_id given_reading_device(struct fixture *f, const char *uid, uint64_t
     return conn;
 }
 
-/* [CAST-2] A broadcast is no message of a uid: it is not stored, has no id, and asks for no ping. */
+/* [CAST-2] A broadcast is no message of a uid: it is not stored, has no id, asks for no ping. */
 static void test_broadcast_with_history_is_no_message_of_a_uid(void **state)
 {
     struct fixture *f = *state;

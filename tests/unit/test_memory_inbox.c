@@ -316,7 +316,7 @@ static void test_read_of_none_tells_of_the_inbox(void **state)
     then_nothing_missing(&page);
 }
 
-/* [HIST-10] [HIST-11] There never was a message, so a since that is an id is from somewhere else. */
+/* [HIST-10] [HIST-11] There never was a message: a since that names one is from elsewhere. */
 static void test_read_of_an_unknown_uid(void **state)
 {
     struct fixture *f = *state;

@@ -139,7 +139,7 @@ static void test_table_has_what_was_added_and_not_removed(void **state)
     }
 }
 
-/* So that nobody can choose keys that fall together: the same key has another hash in each table. */
+/* So that nobody can choose keys that fall together, a key has another hash in each table. */
 static void test_hashes_of_two_tables_differ(void **state)
 {
     struct str_table *table = *state;
@@ -154,7 +154,7 @@ static void test_hashes_of_two_tables_differ(void **state)
     str_table_destroy(other);
 }
 
-/* Every bit of the key counts: of keys that each have another one set, no two have the same hash. */
+/* Every bit of the key counts: keys that each have another one set all have other hashes. */
 static void test_hashes_of_similar_keys_differ(void **state)
 {
     struct str_table *table = *state;

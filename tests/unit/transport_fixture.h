@@ -83,11 +83,11 @@ void given_server_on(struct fixture *f, struct mapping_store *store);
 void given_server_with(struct fixture *f, struct mapping_store *store,
                        const struct router_options *options);
 
-/* The same with the feature history, on 'store', whose inbox this opens. Its first connection can be
- * made a live device of "bob" that has got all up to the id "10-0". */
+/* The same with the feature history, on 'store', which this makes; a client becomes a device of
+ * "bob" that has got all up to the id "10-0"; the server stops, and 'store' is forgotten. */
 void given_server_with_history(struct fixture *f, struct fake_store *store);
 void when_is_device(struct client *client, struct fake_store *store);
-void forget_history(struct fixture *f, struct fake_store *store); /* stops the server */
+void forget_history(struct fixture *f, struct fake_store *store);
 
 /* A TCP connection; one whose kernel keeps few bytes that are not read; an upgraded one; a
  * signed one. */
