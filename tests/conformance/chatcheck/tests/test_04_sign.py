@@ -325,13 +325,14 @@ def test_a_missing_uid_is_refused(server: Server) -> None:
 
 
 @pytest.mark.spec("SIGN-9")
+@pytest.mark.limit(30)  # a server may take its time to close a connection
 def test_many_connections_sign_as_one_uid(server: Server) -> None:
     """SIGN-9: "Any number of connections, up to the server's documented limits, MUST be able to sign as one
     uid and be its devices at the same time."
     """
     bob, uid = server.signed(), server.uid()
     devices = []
-    for _ in range(20):
+    for _ in range(min(20, server.documented.device_limit or 20)):
         devices.append(server.signed(uid))
         deliver_to_all(bob, uid, *devices)
     fence_devices(*devices)
@@ -344,12 +345,13 @@ def test_many_connections_sign_as_one_uid(server: Server) -> None:
 
 
 @pytest.mark.spec("SIGN-9")
-def test_150_connections_sign_as_one_uid(server: Server) -> None:
+def test_up_to_150_connections_sign_as_one_uid(server: Server) -> None:
     """SIGN-9: "Any number of connections, up to the server's documented limits, MUST be able to sign as one
     uid and be its devices at the same time."
     """
     bob, uid = server.signed(), server.uid()
-    devices = [server.raw() for _ in range(150)]
+    n = min(150, server.documented.device_limit or 150)
+    devices = [server.raw() for _ in range(n)]
     for device in devices:
         device.send(type="sign", uid=uid)
     for device in devices:
