@@ -8,8 +8,11 @@ import time
 
 import pytest
 
+from chatcheck.conversation import dump, same_json
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
+from chatcheck.transcript import show_text
+from chatcheck.verdict import Mismatch
 
 INVALID_UIDS = {
     "empty": "",
@@ -135,7 +138,10 @@ def test_until_the_reply_nothing_reaches_the_device(server: Server) -> None:
         alice.send(type="sign", uid=uid)
         for number in range(20, 40):
             bob.send(type="msg", to=uid, body=number)
-        alice.expect_reply(1)
+        first = alice.recv()
+        if "from" in first:
+            raise Mismatch("the reply to the sign before the first delivery", show_text(dump(first)))
+        assert same_json(first.get("status"), 1), f"expected status 1: {first}"
         alice.uid = uid
         for _ in range(40):
             bob.expect_reply(1)
