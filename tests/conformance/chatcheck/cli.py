@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"baseline": _baseline, "compare": _compare}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI that gives up: as a Ctrl-C
     try:
         if words and words[0] in commands:
             return commands[words[0]](words[1:])
@@ -222,6 +224,7 @@ def _pytest_arguments(settings: Settings) -> list[str]:
         "jobs",
         "message-limit",
         "nesting-limit",
+        "device-limit",
         "ping-wait",
         "refresh-wait",
         "death-wait",

@@ -100,6 +100,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--path", action="append", help="a documented path besides /; may be repeated")
     group.addoption("--message-limit", type=int, default=65536, help="documented limit in bytes (65536)")
     group.addoption("--nesting-limit", type=int, default=512, help="documented limit in levels (512)")
+    group.addoption("--device-limit", type=int, help="documented limit of a uid's devices (none)")
     group.addoption(
         "--ping-wait",
         type=float,
@@ -214,6 +215,7 @@ def _make_target(config: pytest.Config) -> Target:
         paths=("/", *(config.getoption("path") or ())),
         message_limit=config.getoption("message_limit"),
         nesting_limit=config.getoption("nesting_limit"),
+        device_limit=config.getoption("device_limit"),
         ping_wait=config.getoption("ping_wait"),
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),

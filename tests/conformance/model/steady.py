@@ -28,8 +28,8 @@ from .prove_chatd import Copy, Patch, read_patches
 from .run import HERE
 
 # Short times for pings, documented to the suite, so that it can wait for them.
-SERVE = "--listen 127.0.0.1:{port} --ping-interval-ms 2000 --ping-timeout-ms 2000"
-DOCUMENTED = ["--ping-wait", "4"]
+SERVE = "--listen 127.0.0.1:{port} --ping-interval-ms 2000 --ping-timeout-ms 4000"
+DOCUMENTED = ["--ping-wait", "6"]
 RUN_SECONDS = 600.0  # a run without end is a wrong verdict, too
 QUIET = ("pass", "untested", "not_applicable")
 

@@ -52,6 +52,13 @@ def test_one_that_is_not_gives_1_and_the_failure_explains_itself(tmp_path: Path)
     assert "NOT CONFORMANT" in run.stdout.splitlines()[-1]
 
 
+def test_a_documented_limit_of_devices_is_no_fault(tmp_path: Path) -> None:
+    limited = ["--start", f"{MODEL} --fault 64-devices-only", "--only", "SIGN-9"]
+
+    assert chatcheck(tmp_path, *limited).returncode == 1
+    assert chatcheck(tmp_path, *limited, "--device-limit", "64").returncode == 0
+
+
 def test_a_baseline_allows_what_it_lists_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "chatcheck.toml").write_text(
         f"start = '{MODEL} --fault unsigned-delivered'\nonly = 'MSG-4'\nknown-failures = 'known.toml'\n"

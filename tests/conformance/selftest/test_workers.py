@@ -235,10 +235,14 @@ def test_maxfail_ends_the_run(pytester: pytest.Pytester, url: str) -> None:
     result.assert_outcomes(failed=1)
 
 
-def test_an_interrupt_ends_the_workers_and_their_servers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_workers_and_their_servers(
+    number: signal.Signals, jobs: int, tmp_path: Path
+) -> None:
     server = server_that_first(tmp_path, "open(str(os.getpid()), 'w').close()")
     process = subprocess.Popen(
-        [sys.executable, "-m", "chatcheck", "--jobs", "3", "--start", server, "--json", "a.json"],
+        [sys.executable, "-m", "chatcheck", "--jobs", str(jobs), "--start", server, "--json", "a.json"],
         cwd=tmp_path,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -250,8 +254,8 @@ def test_an_interrupt_ends_the_workers_and_their_servers(tmp_path: Path) -> None
     def servers() -> list[int]:
         return [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
 
-    assert eventually(lambda: len(servers()) >= 3, within=60)
-    os.killpg(process.pid, signal.SIGINT)
+    assert eventually(lambda: len(servers()) >= jobs, within=60)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     report = json.loads((tmp_path / "a.json").read_text())
 

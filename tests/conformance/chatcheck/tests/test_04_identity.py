@@ -39,6 +39,7 @@ def strangers_are_nobody(bob: Client, uid: str, strangers: list[Client]) -> None
 
 
 @pytest.mark.spec("ID-1")
+@pytest.mark.limit(30)  # a server may take its time to close a connection
 def test_a_new_connection_is_not_signed_as_the_one_that_closed(server: Server) -> None:
     """ID-1: "Identity belongs to the connection: a new connection MUST NOT be signed before its own sign is
     answered, whatever a crash, a restart or another program has left in a store."

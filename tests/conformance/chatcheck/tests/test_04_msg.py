@@ -12,6 +12,8 @@ from chatcheck.client import Client
 from chatcheck.conversation import dump
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
+from chatcheck.transcript import show_text
+from chatcheck.verdict import Mismatch
 
 INVALID_TOS = {
     "empty": "",
@@ -311,8 +313,8 @@ def test_who_is_online_is_not_told(server: Server) -> None:
     bobs_other.close()
     bob.close()
     for other in (third, reply(server.uid()), reply(bob.uid)):
-        assert other.keys() == first.keys()
-        assert {name: other[name] for name in constant} == constant
+        if other.keys() != first.keys() or {name: other[name] for name in constant} != constant:
+            raise Mismatch(f"a reply like the first, {show_text(dump(first))}", show_text(dump(other)))
     alice.fence()
 
 

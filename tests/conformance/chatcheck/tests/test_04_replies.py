@@ -12,7 +12,8 @@ from chatcheck.conversation import dump, nfkc, same_json
 from chatcheck.raw_client import TEXT, build_frame
 from chatcheck.target import Server
 from chatcheck.tests.helpers import fence_devices, fresh, send_in_one_write
-from chatcheck.verdict import not_applicable
+from chatcheck.transcript import show_text
+from chatcheck.verdict import Mismatch, not_applicable
 
 Members = dict[str, Any]
 
@@ -134,7 +135,7 @@ def test_status_is_the_number_one_or_zero(server: Server, row: str) -> None:
     if "disconnect" in expected:
         assert same_json(reply.get("disconnect"), 1), f"the reply is {dump(reply)}"
     else:
-        assert "disconnect" not in reply
+        assert "disconnect" not in reply, f"the reply is {dump(reply)}"
     server.signed().fence()
 
 
@@ -168,8 +169,10 @@ def test_status_one_was_done_and_status_zero_did_nothing(server: Server) -> None
 def test_msg_is_the_text_of_the_table(server: Server, row: str) -> None:
     """REPLY-3: "`msg` MUST be the text that the table gives, compared after Unicode normalisation NFKC." """
     reply, expected = ask(server, row)
-    assert nfkc(str(reply.get("msg"))) == nfkc(expected["msg"])
-    assert same_json(reply.get("status"), expected["status"])
+    if nfkc(str(reply.get("msg"))) != nfkc(expected["msg"]):
+        raise Mismatch(f"a reply whose msg is {expected['msg']}", show_text(dump(reply)))
+    if not same_json(reply.get("status"), expected["status"]):
+        raise Mismatch(f"a reply with status {expected['status']}", show_text(dump(reply)))
 
 
 @pytest.mark.spec("REPLY-4")
@@ -177,8 +180,8 @@ def test_msg_is_the_text_of_the_table(server: Server, row: str) -> None:
 def test_a_refusal_carries_its_code(server: Server, row: str) -> None:
     """REPLY-4: "A reply with status 0 SHOULD carry the `code` that the table gives." """
     reply, expected = ask(server, row)
-    assert same_json(reply.get("status"), 0)
-    assert reply.get("code") == expected["code"]
+    if not same_json(reply.get("status"), 0) or reply.get("code") != expected["code"]:
+        raise Mismatch(f"a reply with status 0 and code {expected['code']}", show_text(dump(reply)))
 
 
 @pytest.mark.spec("REPLY-5")

@@ -9,9 +9,11 @@ import time
 import pytest
 
 from chatcheck.claims import from_now_on
+from chatcheck.conversation import dump, same_json
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
-from chatcheck.verdict import not_applicable
+from chatcheck.transcript import show_text
+from chatcheck.verdict import Mismatch, not_applicable
 
 INVALID_UIDS = {
     "empty": "",
@@ -137,7 +139,10 @@ def test_until_the_reply_nothing_reaches_the_device(server: Server) -> None:
         alice.send(type="sign", uid=uid)
         for number in range(20, 40):
             bob.send(type="msg", to=uid, body=number)
-        alice.expect_reply(1)
+        first = alice.recv()
+        if "from" in first:
+            raise Mismatch("the reply to the sign before the first delivery", show_text(dump(first)))
+        assert same_json(first.get("status"), 1), f"expected status 1: {first}"
         alice.uid = uid
         for _ in range(40):
             bob.expect_reply(1)
@@ -330,13 +335,14 @@ def test_a_missing_uid_is_refused(server: Server) -> None:
 
 
 @pytest.mark.spec("SIGN-9")
+@pytest.mark.limit(30)  # a server may take its time to close a connection
 def test_many_connections_sign_as_one_uid(server: Server) -> None:
     """SIGN-9: "Any number of connections, up to the server's documented limits, MUST be able to sign as one
     uid and be its devices at the same time."
     """
     bob, uid = server.signed(), server.uid()
     devices = []
-    for _ in range(20):
+    for _ in range(min(20, server.documented.device_limit or 20)):
         devices.append(server.signed(uid))
         deliver_to_all(bob, uid, *devices)
     fence_devices(*devices)
@@ -349,12 +355,13 @@ def test_many_connections_sign_as_one_uid(server: Server) -> None:
 
 
 @pytest.mark.spec("SIGN-9")
-def test_150_connections_sign_as_one_uid(server: Server) -> None:
+def test_up_to_150_connections_sign_as_one_uid(server: Server) -> None:
     """SIGN-9: "Any number of connections, up to the server's documented limits, MUST be able to sign as one
     uid and be its devices at the same time."
     """
     bob, uid = server.signed(), server.uid()
-    devices = [server.raw() for _ in range(150)]
+    n = min(150, server.documented.device_limit or 150)
+    devices = [server.raw() for _ in range(n)]
     for device in devices:
         device.send(type="sign", uid=uid)
     for device in devices:
