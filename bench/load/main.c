@@ -147,23 +147,35 @@ static const char *prefix_of(const char *text)
     return text;
 }
 
-static void take_option(struct command_line *line, int option, const char *name, const char *text)
+static void take_load_option(struct settings *settings, int option, const char *name,
+                             const char *text)
 {
-    struct settings *settings = &line->settings;
-    struct traffic_options *traffic = &settings->traffic;
     switch (option) {
-    case OPTION_URL:
-        line->url = text;
-        break;
-    case OPTION_START:
-        line->start = text;
-        break;
-    case OPTION_JSON:
-        line->json = text;
-        break;
     case OPTION_CONNECTIONS:
         settings->connections = count_of(name, text, 2, CONNECTIONS_MAX);
         break;
+    case OPTION_DEVICES:
+        settings->devices = count_of(name, text, 1, CONNECTIONS_MAX);
+        break;
+    case OPTION_SENDERS:
+        settings->senders = count_of(name, text, 1, CONNECTIONS_MAX);
+        break;
+    case OPTION_SECONDS:
+        settings->seconds = number_of(name, text, 0.1, TIME_MAX_S);
+        break;
+    case OPTION_WARM:
+        settings->warm_s = number_of(name, text, 0, 3600);
+        break;
+    default:
+        die(EXIT_USAGE, "see --help");
+    }
+}
+
+static void take_traffic_option(struct settings *settings, int option, const char *name,
+                                const char *text)
+{
+    struct traffic_options *traffic = &settings->traffic;
+    switch (option) {
     case OPTION_WINDOW:
         traffic->window = count_of(name, text, 1, WINDOW_MAX);
         break;
@@ -178,18 +190,6 @@ static void take_option(struct command_line *line, int option, const char *name,
         break;
     case OPTION_BODY:
         traffic->body_size = count_of(name, text, BODY_SIZE_MIN, BODY_SIZE_MAX);
-        break;
-    case OPTION_DEVICES:
-        settings->devices = count_of(name, text, 1, CONNECTIONS_MAX);
-        break;
-    case OPTION_SENDERS:
-        settings->senders = count_of(name, text, 1, CONNECTIONS_MAX);
-        break;
-    case OPTION_SECONDS:
-        settings->seconds = number_of(name, text, 0.1, TIME_MAX_S);
-        break;
-    case OPTION_WARM:
-        settings->warm_s = number_of(name, text, 0, 3600);
         break;
     case OPTION_AT_ONCE:
         traffic->at_once = count_of(name, text, 1, CONNECTIONS_MAX);
@@ -207,7 +207,24 @@ static void take_option(struct command_line *line, int option, const char *name,
         traffic->redis_pid = (int)count_of(name, text, 1, INT32_MAX);
         break;
     default:
-        die(EXIT_USAGE, "see --help");
+        take_load_option(settings, option, name, text);
+    }
+}
+
+static void take_option(struct command_line *line, int option, const char *name, const char *text)
+{
+    switch (option) {
+    case OPTION_URL:
+        line->url = text;
+        break;
+    case OPTION_START:
+        line->start = text;
+        break;
+    case OPTION_JSON:
+        line->json = text;
+        break;
+    default:
+        take_traffic_option(&line->settings, option, name, text);
     }
 }
 

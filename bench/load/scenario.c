@@ -62,6 +62,8 @@ static void report_talk(struct report *report, const struct measurement *measure
 {
     double n_messages = (double)measurement->answered;
     report_real(report, "seconds", measurement->seconds);
+    report_count(report, "messages", measurement->answered);
+    report_count(report, "deliveries", measurement->delivered);
     report_real(report, "messages_per_s", n_messages / measurement->seconds);
     report_real(report, "deliveries_per_s", (double)measurement->delivered / measurement->seconds);
     report_latency(report, "latency", &measurement->latency);
