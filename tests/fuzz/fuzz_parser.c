@@ -1,5 +1,5 @@
-/* Any bytes as a message: the parser neither reads outside of them nor accepts what it could not pass
- * on. SPEC 3. */
+/* Any bytes as a message: the parser neither reads outside of them nor accepts what it could not
+ * pass on. SPEC 3. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,8 +1,10 @@
-/* Any bytes as what a peer sends behind its handshake, through libwebsockets to the router's effects:
- * nothing crashes, nobody else's service stops, and nothing of the peer is left. SPEC 2 to 4, 6, 7.
+/* Any bytes as what a peer sends behind its handshake, through libwebsockets to the router's
+ * effects: nothing crashes, nobody else's service stops, and nothing of the peer is left. SPEC 2
+ * to 4, 6, 7.
  *
- * The input is a list of pieces: a byte that says what it is, one for its length, and its bytes. Even: they
- * are sent as they are. Odd: as the payload of a masked frame whose first byte the next one is. */
+ * The input is a list of pieces: a byte that says what it is, one for its length, and its bytes.
+ * Even: they are sent as they are. Odd: as the payload of a masked frame whose first byte the
+ * next one is. */
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -72,7 +74,8 @@ static void reset(struct client *peer)
     forget_client(f, peer);
 }
 
-/* The others' service goes on: a ping's pong comes, whatever the peer has sent to this user before. */
+/* The others' service goes on: a ping's pong comes, whatever the peer has sent to this user
+ * before. */
 static void check_canary(void)
 {
     when_sends(canary, PING, STR("still there?"));
