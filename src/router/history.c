@@ -142,6 +142,12 @@ bool history_may_reply(const struct session *session, struct message_id id)
            message_id_compare(id, reader->cursor) <= 0;
 }
 
+bool history_gave_broadcasts(const struct session *session)
+{
+    const struct reader *reader = session->reader;
+    return session->closed || reader == NULL || reader->held_first == NULL;
+}
+
 void history_drained(struct session *session)
 {
     if (session->reader != NULL) {

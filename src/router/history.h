@@ -34,6 +34,9 @@ bool history_holds_broadcast(struct session *session, const struct delivery *del
  * message, or will not get it now? */
 bool history_may_reply(const struct session *session, struct message_id id);
 
+/* [CAST-8] Has the session got the broadcasts that came, or will not get them now? */
+bool history_gave_broadcasts(const struct session *session);
+
 /* The device was given a message: it is to confirm it. */
 void history_given(struct session *session);
 

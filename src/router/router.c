@@ -207,9 +207,13 @@ static void start_queued(struct session *session)
     }
 }
 
-/* [ORDER-3] Was it a message to the sender itself, which it has not got yet? */
+/* [ORDER-3] [CAST-8] Was it a message to the sender itself, or to everybody, which the sender has
+ * not got yet? */
 static bool waits_for_delivery(const struct session *session, const struct slot *slot)
 {
+    if (slot->request.type == REQUEST_BROADCAST) {
+        return slot->reply.kind == REPLY_SENT && !history_gave_broadcasts(session);
+    }
     return !message_id_is_none(slot->reply.id) && str_eq(slot->request.uid, session_uid(session)) &&
            !history_may_reply(session, slot->reply.id);
 }

@@ -225,6 +225,47 @@ static void test_broadcast_waits_for_what_a_device_reads(void **state)
                  "2: broadcast from alice: \"y\"\n");
 }
 
+/* [CAST-8] Also for its sender, whose reply waits with it … */
+static void test_broadcast_of_a_device_that_reads_is_answered_behind_it(void **state)
+{
+    struct fixture *f = *state;
+    given_device(f, "bob", 10);
+    conn_id alice = given_reading_device(f, "alice", 12);
+    when_receives(f, alice, broadcast_of("\"x\""));
+    when_receives(f, alice, broadcast_of(""));
+    fake_store_answer_all(&f->store);
+    then_said(f, "1: broadcast from alice: \"x\"\n");
+
+    when_page(f, 11, 11, 12);
+    then_said(f, "2: from bob: 11 id=11-0\n");
+    when_page(f, 12, 12, 12);
+
+    then_said(f, "2: from bob: 12 id=12-0\n"
+                 "2: broadcast from alice: \"x\"\n"
+                 "2: sended\n"
+                 "2: missing_body\n");
+}
+
+/* … but not if the sender closes meanwhile, or the broadcast has reached nobody. */
+static void test_broadcast_of_a_device_that_reads_waits_for_its_delivery_only(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    conn_id carol = given_device(f, "carol", 10);
+    f->store.events->newest_known(f->store.events_ctx, STR("alice"), ID(11), &alice, 1);
+    f->store.events->newest_known(f->store.events_ctx, STR("carol"), ID(11), &carol, 1);
+    when_receives(f, alice, broadcast_of("1"));
+    when_receives(f, carol, broadcast_of("2"));
+    fake_store_answer(&f->store);
+    fake_store_answer_unavailable(&f->store);
+    then_said(f, "2: unavailable\n");
+    transcript_clear(&f->store.asked);
+
+    router_closed(f->router, alice);
+
+    then_asked(f, "unbind 1\n");
+}
+
 /* What waited is given once. */
 static void test_broadcast_that_waited_does_not_come_again(void **state)
 {
@@ -460,6 +501,8 @@ int main(void)
         BROADCAST_TEST(test_broadcasts_and_msgs_arrive_in_order),
         HISTORY_TEST(test_broadcast_with_history_is_no_message_of_a_uid),
         HISTORY_TEST(test_broadcast_waits_for_what_a_device_reads),
+        HISTORY_TEST(test_broadcast_of_a_device_that_reads_is_answered_behind_it),
+        HISTORY_TEST(test_broadcast_of_a_device_that_reads_waits_for_its_delivery_only),
         HISTORY_TEST(test_broadcast_that_waited_does_not_come_again),
         HISTORY_TEST(test_broadcast_that_waits_goes_before_later_msgs),
         HISTORY_TEST(test_broadcast_waits_for_a_peer_that_does_not_read),
