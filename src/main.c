@@ -18,6 +18,7 @@
 #include "chat/log.h"
 #include "chat/loop.h"
 #include "chat/memory_store.h"
+#include "chat/parser.h"
 #include "chat/random.h"
 #include "chat/redis_store.h"
 #include "chat/router.h"
@@ -100,6 +101,7 @@ static struct mapping_store *open_store(struct loop *loop, const struct config *
         .refresh_ms = config->redis_refresh_ms,
         .history = limits,
         .nodes = config->features.nodes,
+        .is_body = body_is_valid,
     };
     return redis_store_create(loop, &options);
 }

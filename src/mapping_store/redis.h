@@ -158,6 +158,9 @@ void batch_ask(struct batch *batch, const struct str *args, size_t n);
 /* No more questions. Calls 'done', possibly at once. */
 void batch_send(struct batch *batch);
 
+/* What a reply says, terminated, lent as long as it is; empty if it is no string. */
+struct str redis_text(const redisReply *reply);
+
 /* The reply to TIME, in milliseconds. */
 uint64_t redis_time_ms(const redisReply *reply);
 

@@ -79,12 +79,12 @@ static void on_page(void *ctx, size_t i, const redisReply *reply)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
         return;
     }
-    snprintf(walk->cursor, sizeof walk->cursor, "%s", reply->element[0]->str);
+    snprintf(walk->cursor, sizeof walk->cursor, "%s", redis_text(reply->element[0]).ptr);
     walk->removals = batch_create(walk->store, NULL, on_page_removed, walk);
     const redisReply *page = reply->element[1];
     for (size_t k = 0; k + 1 < page->elements; k += 2) {
-        struct str fd = {page->element[k]->str, page->element[k]->len};
-        struct str uid = {page->element[k + 1]->str, page->element[k + 1]->len};
+        struct str fd = redis_text(page->element[k]);
+        struct str uid = redis_text(page->element[k + 1]);
         walk_judge(walk, fd, uid);
     }
 }
@@ -244,8 +244,8 @@ static void on_nodes_reply(void *ctx, size_t i, const redisReply *reply)
         return;
     }
     for (size_t k = 0; k < reply->elements; k += 2) {
-        struct str node = {reply->element[k]->str, reply->element[k]->len};
-        judge_node(store, node, strtod(reply->element[k + 1]->str, NULL));
+        struct str node = redis_text(reply->element[k]);
+        judge_node(store, node, strtod(redis_text(reply->element[k + 1]).ptr, NULL));
     }
 }
 

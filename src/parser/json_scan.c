@@ -363,3 +363,14 @@ bool json_scan_object(struct str text, json_member_fn *member, void *ctx)
     p = scan_members(skip_space(p + 1, end), end, member, ctx);
     return p != NULL && skip_space(p, end) == end;
 }
+
+bool json_scan_text(struct str text)
+{
+    if (text.len == 0) {
+        return false;
+    }
+    const char *end = text.ptr + text.len;
+    struct json_value value;
+    const char *p = scan_value(skip_space(text.ptr, end), end, &value);
+    return p != NULL && skip_space(p, end) == end;
+}

@@ -183,3 +183,8 @@ enum err request_parse(struct str text, struct request *out)
     parse_since(&members[MEMBER_SINCE], out);
     return ERR_OK;
 }
+
+bool body_is_valid(struct str text)
+{
+    return json_scan_text(text);
+}

@@ -77,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(is_within(request.cid, text) && is_within(request.body, text));
         assert(!request.uid_valid || (request.uid.len >= 1 && request.uid.len <= UID_SIZE_MAX));
         assert(request.cid_value.len <= CID_SIZE_MAX);
+        assert(request.body.len == 0 || body_is_valid(request.body));
         check_other_parser_agrees(text);
         check_replies(&request);
         if (request.body.len > 0) {
