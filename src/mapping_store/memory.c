@@ -167,7 +167,9 @@ static void open_inbox(struct memory_store *store, const struct inbox_limits *li
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    store->epoch_ms = (uint64_t)now.tv_sec * 1000 - loop_now_ms(store->loop);
+    /* To the millisecond, or ids would fall when the server starts again: [HIST-4]. */
+    uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    store->epoch_ms = wall_ms - loop_now_ms(store->loop);
     store->base.inbox = &memory_inbox_ops;
     store->inbox = memory_inbox_create(limits);
     store->read_timer = loop_timer_create(store->loop, on_read_timer, store);

@@ -50,6 +50,11 @@ def declare_history(declared: bool) -> None:
     _has_history = declared
 
 
+def serves_history() -> bool:
+    """Is the feature history declared?"""
+    return _has_history
+
+
 def from_now_on() -> dict[str, str]:
     """What a sign says so that nothing that was sent before it comes behind its reply (HIST-8, HIST-21)."""
     return {"since": LAST_ID} if _has_history else {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chatcheck.claims import claims, echoed
+from chatcheck.claims import claims, echoed, from_now_on
 from chatcheck.conversation import Conversation, dump
 from chatcheck.raw_client import (
     BINARY,
@@ -873,7 +873,7 @@ def test_every_message_of_the_server_is_a_text_that_is_a_json_object(server: Ser
     odd = 'ü🙂"\\\u2028' + fresh()
     raw.sign(odd)
     raw.fence()
-    raw.send(type="sign", uid=uid, cid=odd)
+    raw.send(type="sign", uid=uid, cid=odd, **from_now_on())
     raw.expect_reply(1, **echoed(odd))
     raw.send(type="hello")
     raw.expect_illegal()

@@ -22,6 +22,7 @@ from chatcheck.tests.helpers import (
     fence_for_a_while,
     fresh,
     set_key,
+    settle,
     signed_with_fd,
     uid_key,
     uid_of,
@@ -171,6 +172,7 @@ def test_many_requests_during_an_outage_are_each_answered_once_and_in_order(
     expect_in_time(begin)
     outage.end()
     expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
+    settle(bob)
     for client in (*clients, bob):
         client.fence()
 
@@ -196,6 +198,7 @@ def test_nothing_of_what_was_unavailable_is_done_later(server: Server, outage: O
     outage.end()
 
     expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
+    settle(bob)
     sender = server.signed()
     sender.msg(wanted, fresh())
     sender.msg(elsewhere, fresh())
