@@ -14,7 +14,7 @@ void die(enum exit_code code, const char *format, ...)
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    exit(code);
+    exit((int)code);
 }
 
 void *memory(void *old, size_t size)

@@ -321,8 +321,8 @@ bool redis_node_is_alive(struct redis_store *store, struct str node);
 
 /* All other nodes, also those that are dead but may come back. */
 void redis_targets_all(struct redis_store *store, struct targets *out);
-/* Those that the members of a uid's set belong to, and without history those that are dead. NULL, or no members: somebody may have deleted
- * it, so all ([STORE-8]). */
+/* Those that the members of a uid's set belong to, and without history those that are dead.
+ * NULL, or no members: somebody may have deleted it, so all ([STORE-8]). */
 void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out);
 
 void redis_clean_up_after_the_dead(struct redis_store *store);

@@ -1,6 +1,6 @@
-/* A msg or a broadcast on its way. Redis is asked for each one, so that "unavailable" is true. What it says about
- * this process is not used: an fd there never decides who a connection is ([ID-1]), and a set
- * that somebody deleted does not cost a live device its message ([STORE-8]). */
+/* A msg or a broadcast on its way. Redis is asked for each one, so that "unavailable" is true.
+ * What it says about this process is not used: an fd there never decides who a connection is
+ * ([ID-1]), and a set that somebody deleted does not cost a live device its message ([STORE-8]). */
 #include <inttypes.h>
 #include <stdio.h>
 

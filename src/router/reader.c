@@ -71,8 +71,9 @@ static void give_held(struct session *session)
     free(held);
 }
 
-/* [CAST-7] "What one connection sends, broadcasts and msgs, MUST arrive in the order in which it was
- * sent." A message that comes while the device reads is behind what is held, for it came later. */
+/* [CAST-7] "What one connection sends, broadcasts and msgs, MUST arrive in the order in which it
+ * was sent." A message that comes while the device reads is behind what is held, for it came
+ * later. */
 static void close_held(struct reader *reader, struct message_id id)
 {
     while (reader->held_open != NULL) {

@@ -472,6 +472,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
     assert_string_equal(f->err, "");
     assert_string_equal(f->out, "listen = [::1]:7\n"
                                 "connections-max = 0\n"
+                                "connections-per-address-max = 0\n"
                                 "redis = redis://h:6379/4\n"
                                 "# and its user and password, which are not shown\n"
                                 "redis-timeout-ms = 2000\n"
@@ -484,6 +485,9 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "history-memory-max = 268435456\n"
                                 "message-size-max = 65536\n"
                                 "outbox-size-max = 1048576\n"
+                                "outboxes-size-max = 536870912\n"
+                                "request-rate-max = 0\n"
+                                "request-burst-max = 1000\n"
                                 "ping-interval-ms = 25000\n"
                                 "ping-timeout-ms = 10000\n"
                                 "handshake-timeout-ms = 10000\n"
