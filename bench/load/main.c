@@ -86,7 +86,7 @@ static const char HELP_OPTIONS[] =
     "  --redis-pid PID     the same for its Redis\n"
     "\n"
     "The load:\n"
-    "  --connections N     above 16,384 they come from several addresses of 127.0.0.0/8\n"
+    "  --connections N     above 8,192 they come from several addresses of 127.0.0.0/8\n"
     "  --window N          requests of each that are under way, 1 to 1024 (1)\n"
     "  --rate N            instead: so many requests a second in all, whatever is under way; "
     "latency\n"

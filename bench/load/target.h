@@ -11,7 +11,7 @@
 enum {
     HOST_SIZE_MAX = 256,
     PATH_SIZE_MAX = 1024,
-    SOURCE_SIZE = 16384
+    SOURCE_SIZE = 8192
 };
 
 struct target {
@@ -30,8 +30,9 @@ void target_parse(struct target *target, const char *url);
 int target_start(struct target *target, const char *command);
 
 /* A socket that is connecting to it, not blocking, without Nagle's delay. Each SOURCE_SIZE-th
- * 'number' comes from another address of 127.0.0.0/8, since one has fewer than 28,232 ports; if the
- * server is elsewhere, all come from the same. Dies if there are no descriptors or ports left. */
+ * 'number' comes from another address of 127.0.0.0/8: one has 28,232 ports at most, and the kernel
+ * is slow to find a free one when half of them are taken. If the server is elsewhere, all come from
+ * the same address. Dies if there are no descriptors or ports left. */
 int target_connect(const struct target *target, uint32_t number);
 
 #endif
