@@ -1,4 +1,5 @@
-/* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5.
+/* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5, 7
+ * and 8.
  *
  *   redis.c         the port; when the store may be used; the lease and the refresh
  *   redis_send.c    a msg or a broadcast: who gets it; with history a msg is stored first
@@ -79,6 +80,7 @@ struct other_node {
     bool is_listed;      /* in chat_nodes, when it was looked at last */
     bool is_dead;
     bool is_being_cleaned;
+    bool is_cleaned; /* since it died, at least once */
 };
 
 struct redis_store {

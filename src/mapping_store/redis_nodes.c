@@ -53,14 +53,14 @@ static void add_node(struct redis_store *store, struct str node, double lease_en
     other->lease_end_ms = lease_end_ms;
 }
 
-/* One that is not listed any more has left, or Redis was flushed: until its lease would have been
- * over it is told what happens all the same. */
+/* One that is not listed any more has left, or somebody deleted the list: until its lease would
+ * have been over it is told what happens all the same, and then cleaned up after. */
 static void drop_nodes(struct redis_store *store)
 {
     size_t n = 0;
     for (size_t i = 0; i < store->n_others; i++) {
         const struct other_node *other = &store->others[i];
-        if (other->is_listed || !is_dead(store, other)) {
+        if (other->is_listed || !is_dead(store, other) || !other->is_cleaned) {
             store->others[n++] = *other;
         }
     }
@@ -153,12 +153,13 @@ struct cleaning {
 
 static void clean_next(struct cleaning *cleaning);
 
-static void clean_finish(struct cleaning *cleaning)
+static void clean_finish(struct cleaning *cleaning, bool is_cleaned)
 {
     struct other_node *other =
         find_node(cleaning->store, (struct str){cleaning->node, cleaning->len});
     if (other != NULL) {
         other->is_being_cleaned = false;
+        other->is_cleaned = is_cleaned;
     }
     free(cleaning);
 }
@@ -169,11 +170,11 @@ static void on_cleaned(void *ctx, const redisReply *reply)
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
         redis_log_error(cleaning->store, "cleaning", reply->str);
     }
-    bool is_left = reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
-    if (is_left && cleaning->store->state == STORE_OPEN) {
+    bool is_count = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
+    if (is_count && reply->integer > 0 && cleaning->store->state == STORE_OPEN) {
         clean_next(cleaning);
     } else {
-        clean_finish(cleaning);
+        clean_finish(cleaning, is_count && reply->integer == 0);
     }
 }
 
@@ -187,7 +188,7 @@ static void clean_next(struct cleaning *cleaning)
                          name_str(&journal), node,           STR("500")};
     if (!redis_link_command(store->link, args, sizeof args / sizeof args[0], on_cleaned,
                             cleaning)) {
-        clean_finish(cleaning);
+        clean_finish(cleaning, false);
     }
 }
 

@@ -554,6 +554,26 @@ static void test_traces_of_dead_nodes_are_removed(void **state)
     assert_true(strlen(name_of(f, dead_node)) > 0);
 }
 
+static bool is_dead_node_gone(void *ctx)
+{
+    return n_keys_of(ctx, dead_node) == 0;
+}
+
+/* Somebody has deleted the list of nodes: who knew that one remembers it, and looks after what it
+ * leaves when it does not come back. */
+static void test_traces_of_a_forgotten_node_are_removed(void **state)
+{
+    struct fixture *f = *state;
+    plant_devices(f, dead_node, 3);
+    plant_node(f, dead_node, RENEWED_MS + 1000);
+    run_for(f, RENEWED_MS);
+
+    run(f, "DEL chat_nodes");
+
+    run_until(f->loop, is_dead_node_gone, f, 3 * RENEWED_MS);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:u1 chat_map_uid_fd:u3")), 0);
+}
+
 static bool is_whole_again(void *ctx)
 {
     struct fixture *f = ctx;
@@ -867,6 +887,7 @@ int main(void)
         NODES_TEST(test_unusable_queue_is_made_anew),
         NODES_TEST(test_queue_keeps_nothing_that_has_been_read),
         NODES_TEST(test_traces_of_dead_nodes_are_removed),
+        NODES_TEST(test_traces_of_a_forgotten_node_are_removed),
         NODES_TEST(test_node_that_was_taken_for_dead_comes_back),
         NODES_TEST(test_fds_of_a_dead_node_are_stale),
         NODES_TEST(test_queue_of_a_dead_node_is_written_but_not_made),

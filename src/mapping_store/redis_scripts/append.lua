@@ -27,7 +27,7 @@ local function make_room(messages_max)
                 return false
             end
             inbox.trimmed = later(inbox.trimmed, first)
-            save(inbox, RETENTION_MS)
+            save(inbox, RETENTION_MS, now)
         end
         redis.call('XDEL', INBOX, first)
         inbox.n = inbox.n - 1
@@ -85,8 +85,10 @@ if type(id) == 'table' then
 end
 local previous = inbox.last
 inbox.last = id
-save(inbox, RETENTION_MS)
-redis.call('PEXPIRE', INBOX, string.format('%.0f', RETENTION_MS + DAY_MS))
+save(inbox, RETENTION_MS, now)
+if inbox.n == 0 or is_to_keep(inbox, RETENTION_MS, now) then
+    redis.call('PEXPIRE', INBOX, string.format('%.0f', RETENTION_MS + DAY_MS))
+end
 if CID then
     redis.call('SET', CID, id, 'PX', ARGV[5])
 end

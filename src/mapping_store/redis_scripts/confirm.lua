@@ -3,6 +3,6 @@ local inbox = load()
 local id = is_before(inbox.last, ARGV[1]) and inbox.last or ARGV[1]
 if is_before(inbox.confirmed, id) then
     inbox.confirmed = id
-    save(inbox, tonumber(ARGV[2]))
+    save(inbox, tonumber(ARGV[2]), now_ms())
 end
 return note

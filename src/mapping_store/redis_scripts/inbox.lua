@@ -66,13 +66,15 @@ local function last_id()
 end
 
 -- confirmed: up to here some device has confirmed. trimmed: the last one that was dropped.
--- created: since when this is known. last: the last one that was stored; has been: is there
--- anything to know?
+-- created: since when this is known. last: the last one that was stored. Besides, is_known: is
+-- there anything to know? stored: what stands in the state.
+local FIELDS = {'confirmed', 'trimmed', 'created', 'last'}
+
 local function load()
-    local fields = look('HMGET', STATE, 'confirmed', 'trimmed', 'created', 'last')
-    local inbox = {n = look('XLEN', INBOX)}
-    for i, name in ipairs({'confirmed', 'trimmed', 'created', 'last'}) do
-        inbox[name] = is_id(fields[i]) and fields[i] or nil
+    local stored = look('HMGET', STATE, unpack(FIELDS))
+    local inbox = {n = look('XLEN', INBOX), stored = stored}
+    for i, field in ipairs(FIELDS) do
+        inbox[field] = is_id(stored[i]) and stored[i] or nil
     end
     inbox.is_known = inbox.n > 0 or inbox.last ~= nil
     inbox.confirmed = inbox.confirmed or NONE
@@ -88,9 +90,27 @@ local function load()
     return inbox
 end
 
+-- Keys are kept by what is sent, not each time: a part of their life later is soon enough.
+local function is_to_keep(inbox, retention_ms, now)
+    local last_ms = parts(inbox.stored[4])
+    local part_ms = math.max(retention_ms / 16, 1)
+    return last_ms == nil or math.floor(last_ms / part_ms) ~= math.floor(now / part_ms)
+end
+
 -- Four times as long as a message: who comes back late is told that something is missing.
-local function save(inbox, retention_ms)
-    redis.call('HSET', STATE, 'confirmed', inbox.confirmed, 'trimmed', inbox.trimmed,
-        'created', inbox.created or NONE, 'last', inbox.last)
-    redis.call('PEXPIRE', STATE, string.format('%.0f', retention_ms * 4))
+local function save(inbox, retention_ms, now)
+    local changes = {}
+    for i, field in ipairs(FIELDS) do
+        local id = inbox[field] or NONE
+        if inbox.stored[i] ~= id then
+            changes[#changes + 1] = field
+            changes[#changes + 1] = id
+        end
+    end
+    if #changes > 0 then
+        redis.call('HSET', STATE, unpack(changes))
+    end
+    if is_to_keep(inbox, retention_ms, now) then
+        redis.call('PEXPIRE', STATE, string.format('%.0f', retention_ms * 4))
+    end
 end

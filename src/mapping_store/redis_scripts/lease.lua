@@ -12,6 +12,7 @@ local GONE, OVER, VALID = 0, 1, 2
 -- an older one; what comes behind that id is not all there.
 local WHOLE, MADE, BEHIND, TRIMMED = 0, 1, 2, 3
 local NODES_MAX = 1024
+local JOURNAL_TTL_S = 90000 -- what nobody cleans up after goes in the end
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -31,6 +32,7 @@ local function renew()
     delete_unless(NODES, 'zset')
     local known = redis.call('ZSCORE', NODES, NODE)
     redis.call('ZADD', NODES, text_of(now_ms + LEASE_MS), NODE)
+    redis.call('EXPIRE', 'chat_node_fds:{' .. NODE .. '}', JOURNAL_TTL_S)
     if not known then
         return GONE
     end

@@ -10,7 +10,8 @@ local after = ARGV[1] ~= '' and ARGV[1] or inbox.confirmed
 
 -- [HIST-15]
 local function drop_old()
-    local limit = id_of(math.max(now_ms() - RETENTION_MS, 1), 0)
+    local now = now_ms()
+    local limit = id_of(math.max(now - RETENTION_MS, 1), 0)
     local old = redis.call('XREVRANGE', INBOX, '(' .. limit, '-', 'COUNT', 1)[1]
     if not old then
         return
@@ -18,7 +19,7 @@ local function drop_old()
     if is_id(old[1]) then
         inbox.trimmed = later(inbox.trimmed, old[1])
     end
-    save(inbox, RETENTION_MS) -- first: if it is refused, so is the rest
+    save(inbox, RETENTION_MS, now) -- first: if it is refused, so is the rest
     redis.call('XTRIM', INBOX, 'MINID', limit)
 end
 
