@@ -57,7 +57,6 @@ def _judge(plan: Plan, course: Course, is_kept: bool) -> bool:
     if verdict.is_good and not is_kept:
         for path in plan.folder.glob("client-*.jsonl"):
             path.unlink()
-        shutil.rmtree(plan.folder / "redis", ignore_errors=True)
     return verdict.is_good
 
 

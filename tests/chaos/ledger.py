@@ -233,8 +233,11 @@ class _Clerk:
         if request.to == self._session.signed_as and request.cid not in self._session.own:
             # ORDER-3. A node that has lost Redis may know that it is stored, but not what comes before it.
             begin = request.at - RECOVER_SECONDS - SLACK_SECONDS
-            if overlaps(self._faults.disturbed(self._session.node), begin, event.at):
-                self._verdict.excused["one's own message behind its reply while Redis was away"] += 1
+            is_known = overlaps(self._faults.disturbed(self._session.node), begin, event.at)
+            if is_known or self._faults.forgot_between(request.to, request.at, event.at):
+                self._verdict.excused[
+                    "one's own message behind its reply when Redis was away or forgot it"
+                ] += 1
             else:
                 self._verdict.broken("reply", "the reply came before the sender's own delivery", request.cid)
 

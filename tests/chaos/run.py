@@ -261,6 +261,7 @@ class Run:
             with contextlib.suppress(ProcessLookupError):
                 child.thaw()
             await child.kill()
+        self._redis.remove_data()
         if self._links is not None:
             await self._links.end()
         for writer in self._writers:
