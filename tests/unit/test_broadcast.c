@@ -123,7 +123,8 @@ static void test_broadcast_is_for_those_who_are_named(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         conn_id conn = given_user(f, rows[i].uid);
         char want[100];
-        snprintf(want, sizeof want, rows[i].may ? "broadcast %s\n" : "", rows[i].uid);
+        snprintf(want, sizeof want, "%s%s%s", rows[i].may ? "broadcast " : "",
+                 rows[i].may ? rows[i].uid : "", rows[i].may ? "\n" : "");
 
         when_receives(f, conn, broadcast_of("1"));
 

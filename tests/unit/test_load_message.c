@@ -27,8 +27,7 @@ static void test_delivery_in_any_form(void **state)
     static const char *const texts[] = {
         "{\"body\":\"b\",\"from\":\"u-1\"}",
         "{\"from\":\"u-1\",\"id\":\"1-0\",\"time\":17,\"body\":\"b\"}",
-        " { \"x\" : [ {\"from\":\"no\"} , \"]}\\\"\" , null ] ,\n\t\"from\" : \"u-1\" , "
-        "\"body\":\"b\"}",
+        " { \"x\" : [{\"from\":\"no\"} , \"]}\\\"\"] ,\n\t\"from\" : \"u-1\" , \"body\":\"b\"}",
         "{\"broadcast\":1 ,\"body\":\"b\",\"y\":{},\"from\":\"u-1\",\"z\":true}",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

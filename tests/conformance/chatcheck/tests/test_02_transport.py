@@ -466,13 +466,15 @@ def test_a_close_frame_of_a_connection_that_is_not_signed_is_answered(server: Se
     """WS-14: "A server MUST answer a close frame with a close frame that has
     the same status code, if there was one, and end the connection."
     """
-    raw = server.raw()
+    raw, twin = server.raw(), server.raw()
     if asks:
         raw.fence()
 
     raw.send_close(1000, b"never mind")
 
     raw.expect_closed(1000)
+    twin.sign(server.uid())  # a server that says no more than this to anybody is none
+    twin.fence()
 
 
 @pytest.mark.spec("WS-14")
