@@ -28,7 +28,7 @@ CHATD += " --features broadcast,history,nodes --redis-refresh-ms 5000 --history-
 
 def main() -> int:
     arguments = _arguments()
-    folder: Path = arguments.journals
+    folder: Path = arguments.journals.resolve()
     if arguments.check:
         return 0 if _judge(_plan(arguments), _recorded(folder), True) else 1
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +86,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         seconds_max=arguments.seconds_max,
         appendfsync=arguments.appendfsync,
         seed=arguments.seed,
-        folder=arguments.journals,
+        folder=arguments.journals.resolve(),
         sabotage=arguments.sabotage,
         one_in=arguments.one_in,
         is_quiet=arguments.quiet,
