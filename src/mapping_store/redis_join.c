@@ -39,8 +39,7 @@ static void remove_node(struct walk *walk)
 {
     struct name journal = key_of_node_fds(str_of(walk->node));
     struct batch *batch = batch_create(walk->store, NULL, on_node_removed, walk);
-    struct name queue = key_of_node_queue(str_of(walk->node));
-    batch_ask(batch, (struct str[]){STR("DEL"), name_str(&journal), name_str(&queue)}, 3);
+    batch_ask(batch, (struct str[]){STR("DEL"), name_str(&journal)}, 2);
     batch_ask(batch, (struct str[]){STR("ZREM"), STR("chat_nodes"), str_of(walk->node)}, 3);
     batch_send(batch);
 }

@@ -26,8 +26,8 @@ bool redis_ring(struct redis_store *store, struct str node, const struct ring *r
     struct str args[RING_ARGS_MAX] = {STR("XADD"), name_str(&queue)};
     size_t n = 2;
     /* The queue of a node that lives is made if somebody deleted it; of one that is gone for good
-     * it is not. With history nobody depends on it: the node compares. */
-    if (store->base.inbox != NULL || !redis_node_is_alive(store, node)) {
+     * it is not. */
+    if (!redis_node_is_alive(store, node)) {
         args[n++] = STR("NOMKSTREAM");
     }
     args[n++] = STR("MAXLEN");
