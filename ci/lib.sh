@@ -48,6 +48,15 @@ apt_install() {
     } >&2 </dev/null || die "the packages could not be installed: $*"
 }
 
+# The release build of chatd, in build/release.
+build_chatd() {
+    (
+        cd "$ROOT" || exit
+        cmake --preset release -DCHAT_TESTS=OFF
+        cmake --build --preset release --target chatd --parallel "$(nproc)"
+    ) >&2
+}
+
 # The Python that the virtual environment is made from: 3.11 or later, with venv.
 find_python() {
     local python

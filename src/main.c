@@ -18,6 +18,7 @@
 #include "chat/log.h"
 #include "chat/loop.h"
 #include "chat/memory_store.h"
+#include "chat/parser.h"
 #include "chat/random.h"
 #include "chat/redis_store.h"
 #include "chat/router.h"
@@ -26,7 +27,7 @@
 enum {
     OPEN_FILES_MAX = 1000000, /* above it libwebsockets' table of connections would waste memory */
     STOP_TIMEOUT_MS =
-        2000, /* with the store's time limit, at most 2500, it is stopped within 5 s */
+        2000, /* with the store's time limit, at most 2000, it is stopped within 5 s */
     N_STOP_SIGNALS = 2
 };
 
@@ -37,6 +38,7 @@ struct server {
     struct transport *transport;
     struct mapping_store *store;
     struct router *router;
+    struct str broadcasters[BROADCASTERS_MAX];
     uv_signal_t signals[N_STOP_SIGNALS];
     bool stopping;
 };
@@ -60,6 +62,10 @@ static enum err open_transport(struct server *server, struct config *config)
         .listen_host = config->listen_host,
         .listen_port = config->listen_port,
         .connections_max = config->connections_max,
+        .connections_per_address_max = config->connections_per_address_max,
+        .outboxes_size_max = config->outboxes_size_max,
+        .request_rate_max = config->request_rate_max,
+        .request_burst_max = config->request_burst_max,
         .message_size_max = config->message_size_max,
         .outbox_size_max = config->outbox_size_max,
         .ping_interval_ms = config->ping_interval_ms,
@@ -76,18 +82,42 @@ static enum err open_transport(struct server *server, struct config *config)
 
 static struct mapping_store *open_store(struct loop *loop, const struct config *config)
 {
+    const struct inbox_limits history = {
+        .messages_max = config->history_messages_max,
+        .retention_ms = (uint64_t)config->history_days * 24 * 3600 * 1000,
+        .memory_max = config->history_memory_max,
+    };
+    const struct inbox_limits *limits = config->features.history ? &history : NULL;
     if (!config->has_redis) {
         log_line(LOG_INFO, "mapping_in_memory",
-                 "note=\"one node only; who is signed as whom is gone when it ends\"");
-        return memory_store_create(loop);
+                 "note=\"one node only; who is signed as whom%s is gone when it ends\"",
+                 config->features.history ? ", and every message," : "");
+        return memory_store_create(loop, limits);
     }
     const struct redis_store_options options = {
         .url = config->redis,
         .node_name = config->node_name,
         .timeout_ms = config->redis_timeout_ms,
         .refresh_ms = config->redis_refresh_ms,
+        .history = limits,
+        .nodes = config->features.nodes,
+        .is_body = body_is_valid,
     };
     return redis_store_create(loop, &options);
+}
+
+/* The router borrows the uids from 'config'. */
+static struct router *open_router(struct server *server, const struct config *config)
+{
+    struct router_options options = {.features = config->features,
+                                     .broadcasters = server->broadcasters};
+    const char *uid = config->broadcasters;
+    while (*uid != '\0') {
+        size_t len = strcspn(uid, ",");
+        server->broadcasters[options.n_broadcasters++] = (struct str){uid, len};
+        uid += len + (uid[len] == ',');
+    }
+    return router_create(transport_sink(server->transport), server->store, random_hex, &options);
 }
 
 static void on_store_closed(void *ctx)
@@ -147,7 +177,7 @@ static int serve(struct config *config)
         return EX_UNAVAILABLE;
     }
     server.store = open_store(server.loop, config);
-    server.router = router_create(transport_sink(server.transport), server.store, random_hex);
+    server.router = open_router(&server, config);
     watch_signals(&server);
     transport_start(server.transport, server.router);
     say_listening(config);

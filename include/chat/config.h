@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chat/features.h"
 #include "chat/limits.h"
 #include "chat/log.h"
 #include "chat/redis_url.h"
@@ -18,7 +19,16 @@ struct config {
     struct redis_url redis;
     uint32_t redis_timeout_ms; /* 2000: 100 to 2000, for 'unavailable' within 3 s ([STORE-9]) */
     uint32_t redis_refresh_ms; /* 20000: 1000 to 25000 ([STORE-8]) */
-    char node_name[NODE_NAME_SIZE_MAX + 1]; /* config_default_node_name() if not given */
+    char node_name[NODE_NAME_SIZE_MAX + 1];       /* config_default_node_name() if not given */
+    struct features features;                     /* nodes */
+    char broadcasters[BROADCASTERS_SIZE_MAX + 1]; /* uids with commas between; "": everybody */
+    uint32_t history_messages_max; /* 1000: 1000 to 1000000, of each uid ([HIST-15]) */
+    uint32_t history_days;         /* 7: 7 to 3650 */
+    uint32_t history_memory_max;   /* 268435456: 1048576 to 4294967295 bytes, without Redis */
+    uint32_t connections_per_address_max; /* 0: no such limit; else 1 to 1000000 */
+    uint32_t request_rate_max;  /* 0: no such limit; else 1 to 1000000 a second and connection */
+    uint32_t request_burst_max; /* 1000: 1 to 1000000 */
+    uint32_t outboxes_size_max; /* 536870912: 1048576 to 4294967295 bytes of all connections */
     uint32_t connections_max;  /* 0: as many as the limit of open files allows; else 1 to 1000000 */
     uint32_t message_size_max; /* 65536: 65536 to 16777216 bytes ([WS-7]) */
     uint32_t outbox_size_max; /* 1048576: 65536 to 1073741824 bytes for each connection ([WS-12]) */

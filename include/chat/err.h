@@ -4,11 +4,12 @@
 #define CHAT_ERR_H
 
 /* Both 'enum err' and err_text() come from this list. */
-#define CHAT_ERR_MAP(X)                                    \
-    X(ERR_OK, "no error")                                  \
-    X(ERR_ILLEGAL, "not a request that this server knows") \
-    X(ERR_INVALID, "a value is not allowed")               \
-    X(ERR_UNAVAILABLE, "the backend cannot answer now")    \
+#define CHAT_ERR_MAP(X)                                         \
+    X(ERR_OK, "no error")                                       \
+    X(ERR_ILLEGAL, "not a request that this server knows")      \
+    X(ERR_INVALID, "a value is not allowed")                    \
+    X(ERR_UNAVAILABLE, "the backend cannot answer now")         \
+    X(ERR_FULL, "as much as the limit allows is there already") \
     X(ERR_IO, "the operating system refused")
 
 enum err {

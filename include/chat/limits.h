@@ -11,7 +11,9 @@ enum {
     FD_SIZE_MAX = 64,   /* [STORE-4] a connection's name in Redis */
     NODE_NAME_SIZE_MAX =
         24, /* leaves room in an fd for 64 random bits and the connection's number */
-    REDIS_URL_SIZE_MAX = 1024, /* --redis */
+    REDIS_URL_SIZE_MAX = 1024,    /* --redis */
+    BROADCASTERS_SIZE_MAX = 4096, /* --broadcasters */
+    BROADCASTERS_MAX = 256,       /* uids in it */
     REQUESTS_IN_FLIGHT_MAX =
         128, /* of one connection: no more of it is read until half are answered */
     REQUESTS_IN_FLIGHT_SIZE_MAX = 262144 /* the same for what they hold in memory */

@@ -1,33 +1,61 @@
-/* mapping_store.h - port: who is signed as whom. SPEC 5 says how it looks in Redis.
+/* mapping_store.h - port: who is signed as whom, and messages on their way to them. SPEC 5 says
+ * how it looks in Redis.
  *
  * Maps a uid to its devices: the connections that are signed as it. Two stores implement the
  * port and pass one contract suite (tests/unit/store_contract.c): memory (memory_store.h), the
- * embedded default, and redis (redis_store.h), where other programs can read the mapping. A
- * store never decides who a connection is: identity belongs to the connection, and the router
- * has it ([ID-1]).
+ * embedded default, and redis (redis_store.h), where other programs can read the mapping and
+ * other nodes share it. A store never decides who a connection is: identity belongs to the
+ * connection, and the router has it ([ID-1]).
  *
  * Callbacks fire exactly once, from a later turn of the loop, never inside the call that asked,
- * so callers see one ordering whichever store is behind. For one device, and for finds
- * altogether, callbacks fire in the order of the calls, provided that the caller does not ask
- * for a device whose bind has not been answered. A find sees every bind and unbind that was
- * answered or called before it. */
+ * so callers see one ordering whichever store is behind. For one device, and for sends and
+ * broadcasts altogether, callbacks fire in the order of the calls, provided that the caller does
+ * not ask for a device whose bind has not been answered. A send sees every bind and unbind that
+ * was answered or called before it.
+ *
+ * What the features history and nodes need besides stands in inbox.h and nodes.h. */
 #ifndef CHAT_MAPPING_STORE_H
 #define CHAT_MAPPING_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "chat/conn_id.h"
 #include "chat/err.h"
+#include "chat/message_id.h"
 #include "chat/str.h"
 
 struct mapping_store;
+struct inbox_ops;
+struct node_events;
+
+/* A msg, or with an empty 'to' a broadcast, on its way through the store. */
+struct message {
+    struct str to;
+    struct str from;
+    struct str body; /* JSON text */
+    struct str cid;  /* decoded; len 0: none. By it the feature history knows a retry ([HIST-18]) */
+};
+
+/* What became of a message. */
+struct sent {
+    enum err err; /* ERR_OK, ERR_UNAVAILABLE, or with history ERR_FULL ([HIST-16]) */
+
+    /* With ERR_OK the devices of 'to' that are connections of this process, in the order in which
+     * they were bound, lent until the callback returns. Those on other nodes get it by theirs. */
+    const conn_id *devices;
+    size_t n;
+
+    /* With history; else none: */
+    struct message_id id;
+    struct message_id previous; /* of the uid's message before this one; none: not known */
+    bool is_dup;                /* [HIST-18] 'id' is the first one's: nothing was stored */
+};
 
 /* 'err' is ERR_OK or ERR_UNAVAILABLE. */
 typedef void mapping_bound_fn(void *ctx, conn_id device, enum err err);
-
-/* With ERR_OK the 'n' devices of the uid that are connections of this process, in the order in
- * which they were bound, lent until the callback returns; with ERR_UNAVAILABLE n is 0. */
-typedef void mapping_found_fn(void *ctx, enum err err, const conn_id *devices, size_t n);
+typedef void mapping_sent_fn(void *ctx, const struct sent *sent);
+typedef void mapping_broadcast_fn(void *ctx, enum err err);
 
 struct mapping_store_ops {
     /* Make 'device' a device of 'uid', and of no other uid, and remove the uid's stale fds
@@ -40,12 +68,28 @@ struct mapping_store_ops {
      * was never bound. */
     void (*unbind)(struct mapping_store *store, conn_id device);
 
-    /* Look up the devices of 'uid'. Copies 'uid'. */
-    void (*find)(struct mapping_store *store, struct str uid, mapping_found_fn *found, void *ctx);
+    /* Look up the devices of message->to; with history store the message first; with nodes take
+     * it to the other nodes that have devices of 'to'. Borrows what 'message'
+     * points to until 'sent' is called. */
+    void (*send)(struct mapping_store *store, const struct message *message, mapping_sent_fn *sent,
+                 void *ctx);
+
+    /* Take a broadcast to every other node. This process's devices are the caller's business.
+     * Borrows what 'message' points to until 'done' is called. */
+    void (*broadcast)(struct mapping_store *store, const struct message *message,
+                      mapping_broadcast_fn *done, void *ctx);
+
+    /* From now on tell 'ctx' what comes from other nodes (nodes.h). Before the first turn of the
+     * loop. Borrows 'events'. */
+    void (*listen)(struct mapping_store *store, const struct node_events *events, void *ctx);
+
+    /* Why the store cannot do its work now, one clause of English without a full stop, lent until
+     * the next call; NULL: it can. */
+    const char *(*trouble)(struct mapping_store *store);
 
     /* Prepare to stop: remove all traces of this process from where others can see them, then
      * call 'closed' once, from a later turn. Never takes longer than the store's time limit for
-     * a command. From now on every bind and find is answered ERR_UNAVAILABLE. */
+     * a command. From now on everything that is asked is answered ERR_UNAVAILABLE. */
     void (*close)(struct mapping_store *store, void (*closed)(void *ctx), void *ctx);
 
     /* Answer what is pending with ERR_UNAVAILABLE (the one case where callbacks fire inside a
@@ -55,6 +99,7 @@ struct mapping_store_ops {
 
 struct mapping_store {
     const struct mapping_store_ops *ops;
+    const struct inbox_ops *inbox; /* NULL: the feature history is off */
 };
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef CHAT_PARSER_H
 #define CHAT_PARSER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "chat/err.h"
@@ -18,9 +19,13 @@
  * an error here: 'out' says so. */
 MUST_CHECK enum err request_parse(struct str text, struct request *out);
 
+/* Is 'text', which is valid UTF-8, a body: one JSON value? For bodies that somebody else may have
+ * written, such as into Redis. */
+MUST_CHECK bool body_is_valid(struct str text);
+
 /* The most bytes that reply_write() needs, whatever the reply. */
 enum {
-    REPLY_SIZE_MAX = 512
+    REPLY_SIZE_MAX = 576
 };
 
 /* Write 'reply' as JSON into 'out', which has room for REPLY_SIZE_MAX bytes. Returns the bytes

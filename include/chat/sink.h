@@ -26,6 +26,14 @@ struct sink_ops {
     void (*deliver)(struct sink *sink, const conn_id *conns, size_t n,
                     const struct delivery *delivery);
 
+    /* Send a ping with 'payload', of at most 125 bytes; its pong comes as router_ponged().
+     * Copies it. */
+    void (*ping)(struct sink *sink, conn_id conn, struct str payload);
+
+    /* Does the peer read fast enough to be given more? False is a promise: router_drained() comes
+     * once it has read what waits, if the connection lives so long. */
+    bool (*takes_more)(struct sink *sink, conn_id conn);
+
     /* Close with the RFC 6455 close code 'code' once everything sent before has left. What the peer
      * sends from now on is not received. router_closed() follows later, as for every close. */
     void (*close)(struct sink *sink, conn_id conn, uint16_t code);

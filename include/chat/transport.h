@@ -16,11 +16,15 @@ struct transport;
 
 /* Sizes in bytes, times in milliseconds; config.h has defaults and ranges. */
 struct transport_options {
-    const char *listen_host;   /* numeric IPv4 or IPv6 address */
-    uint16_t listen_port;      /* 0: any free one */
-    uint32_t connections_max;  /* 0: as many as the limit of open files allows */
-    uint32_t message_size_max; /* [WS-7] */
-    uint32_t outbox_size_max;  /* [WS-12] */
+    const char *listen_host;              /* numeric IPv4 or IPv6 address */
+    uint16_t listen_port;                 /* 0: any free one */
+    uint32_t connections_max;             /* 0: as many as the limit of open files allows */
+    uint32_t connections_per_address_max; /* 0: no such limit */
+    uint32_t message_size_max;            /* [WS-7] */
+    uint32_t outbox_size_max;             /* [WS-12] */
+    uint32_t outboxes_size_max;           /* of all connections together */
+    uint32_t request_rate_max;            /* a second and connection; 0: no such limit */
+    uint32_t request_burst_max;           /* at once, before the rate counts */
     uint64_t ping_interval_ms; /* [WS-10] after this time without a byte from the peer, a ping */
     uint64_t ping_timeout_ms;  /* after this much more, the connection is dropped */
     uint64_t handshake_timeout_ms; /* from TCP's accept to the end of the upgrade */

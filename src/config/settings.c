@@ -160,6 +160,102 @@ static void print_node_name(const struct setting *setting, const struct config *
     }
 }
 
+/* The features by name, and where each stands in struct features. */
+static const struct {
+    const char *name;
+    size_t offset;
+} feature_names[] = {
+    {"broadcast", offsetof(struct features, broadcast)},
+    {"history", offsetof(struct features, history)},
+    {"nodes", offsetof(struct features, nodes)},
+};
+
+static bool *feature_flag(struct features *features, size_t i)
+{
+    return (bool *)((char *)features + feature_names[i].offset);
+}
+
+static bool set_feature(struct features *features, const char *name, size_t len)
+{
+    for (size_t i = 0; i < sizeof feature_names / sizeof feature_names[0]; i++) {
+        if (strlen(feature_names[i].name) == len && memcmp(feature_names[i].name, name, len) == 0) {
+            *feature_flag(features, i) = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err parse_features(const struct setting *setting, const char *value,
+                               struct config *config, const char **why)
+{
+    (void)setting;
+    struct features features = {0};
+    bool is_none = strcmp(value, "none") == 0;
+    for (const char *name = value; !is_none; name++) {
+        size_t len = strcspn(name, ",");
+        if (!set_feature(&features, name, len)) {
+            *why = "there is no such feature";
+            return ERR_INVALID;
+        }
+        name += len;
+        if (*name == '\0') {
+            break;
+        }
+    }
+    config->features = features;
+    return ERR_OK;
+}
+
+static void print_features(const struct setting *setting, const struct config *config, FILE *out)
+{
+    struct features features = config->features;
+    const char *before = "";
+    fprintf(out, "%s = ", setting->name);
+    for (size_t i = 0; i < sizeof feature_names / sizeof feature_names[0]; i++) {
+        if (*feature_flag(&features, i)) {
+            fprintf(out, "%s%s", before, feature_names[i].name);
+            before = ",";
+        }
+    }
+    fputs(*before == '\0' ? "none\n" : "\n", out);
+}
+
+/* Uids as SPEC 3.2 has them, but without commas. */
+static enum err parse_broadcasters(const struct setting *setting, const char *value,
+                                   struct config *config, const char **why)
+{
+    (void)setting;
+    size_t n = 0;
+    for (const char *uid = value; *value != '\0'; uid++) {
+        size_t len = strcspn(uid, ",");
+        if (len == 0 || len > UID_SIZE_MAX || ++n > BROADCASTERS_MAX) {
+            *why = "too many uids, or one that is empty or too long";
+            return ERR_INVALID;
+        }
+        uid += len;
+        if (*uid == '\0') {
+            break;
+        }
+    }
+    if (strlen(value) > BROADCASTERS_SIZE_MAX) {
+        *why = "it is too long";
+        return ERR_INVALID;
+    }
+    strcpy(config->broadcasters, value);
+    return ERR_OK;
+}
+
+static void print_broadcasters(const struct setting *setting, const struct config *config,
+                               FILE *out)
+{
+    if (config->broadcasters[0] == '\0') {
+        fprintf(out, "# %s is not given: %s\n", setting->name, setting->default_help);
+    } else {
+        fprintf(out, "%s = %s\n", setting->name, config->broadcasters);
+    }
+}
+
 static const char *const level_names[] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
 
@@ -194,6 +290,12 @@ static const struct setting_type redis_type = {
     true};
 static const struct setting_type node_name_type = {parse_node_name, print_node_name,
                                                    "1 to 24 letters, digits, '-' or '_'", false};
+static const struct setting_type features_type = {
+    parse_features, print_features,
+    "none, or any of broadcast, history and nodes with commas between", false};
+static const struct setting_type broadcasters_type = {
+    parse_broadcasters, print_broadcasters, "up to 256 uids with commas between, 4096 bytes in all",
+    false};
 static const struct setting_type log_level_type = {parse_log_level, print_log_level,
                                                    "error, warn, info or debug", false};
 static const struct setting_type number_type = {parse_number, print_number, NULL, false};
@@ -211,6 +313,15 @@ const struct setting settings[N_SETTINGS] = {
      .type = &number_type,
      .default_value = "0",
      .offset = offsetof(struct config, connections_max),
+     .min = 0,
+     .max = 1000000,
+     .unit = "connections"},
+    {.name = "connections-per-address-max",
+     .metavar = "N",
+     .help = "Refuse connections of one address above this number, with 429; 0: no such limit.",
+     .type = &number_type,
+     .default_value = "0",
+     .offset = offsetof(struct config, connections_per_address_max),
      .min = 0,
      .max = 1000000,
      .unit = "connections"},
@@ -245,6 +356,47 @@ const struct setting settings[N_SETTINGS] = {
      .type = &node_name_type,
      .default_help = "it is made from the host name and the port"},
 
+    {.group = "What it serves besides the core",
+     .name = "features",
+     .metavar = "LIST",
+     .help =
+         "broadcast: one message to everybody. history: offline messages, nothing lost. nodes:\n"
+         "      servers on one Redis serve the same users.",
+     .type = &features_type,
+     .default_value = "nodes"},
+    {.name = "broadcasters",
+     .metavar = "UIDS",
+     .help = "The users who may broadcast, with commas between.",
+     .type = &broadcasters_type,
+     .default_help = "everybody may"},
+    {.name = "history-messages-max",
+     .metavar = "N",
+     .help = "Messages that are kept for each user; as many may be unread.",
+     .type = &number_type,
+     .default_value = "1000",
+     .offset = offsetof(struct config, history_messages_max),
+     .min = 1000,
+     .max = 1000000,
+     .unit = "messages"},
+    {.name = "history-days",
+     .metavar = "N",
+     .help = "Drop messages that are older, read or not.",
+     .type = &number_type,
+     .default_value = "7",
+     .offset = offsetof(struct config, history_days),
+     .min = 7,
+     .max = 3650,
+     .unit = "days"},
+    {.name = "history-memory-max",
+     .metavar = "N",
+     .help = "Without Redis: what all messages may take; then clients are told 'unavailable'.",
+     .type = &number_type,
+     .default_value = "268435456",
+     .offset = offsetof(struct config, history_memory_max),
+     .min = 1048576,
+     .max = 4294967295,
+     .unit = "bytes"},
+
     {.group = "What a connection may do",
      .name = "message-size-max",
      .metavar = "N",
@@ -264,6 +416,33 @@ const struct setting settings[N_SETTINGS] = {
      .min = 65536,
      .max = 1073741824,
      .unit = "bytes"},
+    {.name = "outboxes-size-max",
+     .metavar = "N",
+     .help = "The same for all connections together: above it those that do not read are closed.",
+     .type = &number_type,
+     .default_value = "536870912",
+     .offset = offsetof(struct config, outboxes_size_max),
+     .min = 1048576,
+     .max = 4294967295,
+     .unit = "bytes"},
+    {.name = "request-rate-max",
+     .metavar = "N",
+     .help = "Read a connection no faster than so many requests a second; 0: no such limit.",
+     .type = &number_type,
+     .default_value = "0",
+     .offset = offsetof(struct config, request_rate_max),
+     .min = 0,
+     .max = 1000000,
+     .unit = "requests"},
+    {.name = "request-burst-max",
+     .metavar = "N",
+     .help = "So many requests at once, before their rate counts.",
+     .type = &number_type,
+     .default_value = "1000",
+     .offset = offsetof(struct config, request_burst_max),
+     .min = 1,
+     .max = 1000000,
+     .unit = "requests"},
     {.name = "ping-interval-ms",
      .metavar = "N",
      .help = "Ping a peer that has sent nothing for this time.",

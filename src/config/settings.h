@@ -11,8 +11,8 @@
 #include "chat/err.h"
 
 enum {
-    N_SETTINGS = 12,
-    SETTING_NAME_SIZE_MAX = 32,     /* of a name, terminator included */
+    N_SETTINGS = 21,
+    SETTING_NAME_SIZE_MAX = 48,     /* of a name, CHATD_ and terminator included */
     SETTING_PROBLEM_SIZE_MAX = 1536 /* of a problem, terminator included */
 };
 

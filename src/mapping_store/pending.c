@@ -27,16 +27,14 @@ struct pending *pending_create(struct loop *loop, struct devices *devices)
 
 struct str op_uid(const struct op *op)
 {
-    return (struct str){op->uid, op->uid_len};
+    return op->kind == OP_BIND ? (struct str){op->uid, op->uid_len} : op->message.to;
 }
 
-static struct op *append(struct pending *pending, struct str uid, void *ctx)
+static struct op *append(struct pending *pending, enum op_kind kind, void *ctx)
 {
-    assert(uid.len > 0 && uid.len <= UID_SIZE_MAX);
     struct op *op = mem_alloc(sizeof *op);
+    op->kind = kind;
     op->ctx = ctx;
-    op->uid_len = uid.len;
-    memcpy(op->uid, uid.ptr, uid.len);
     if (pending->first == NULL) {
         pending->first = op;
     } else {
@@ -50,17 +48,32 @@ struct op *pending_bind(struct pending *pending, conn_id device, struct str uid,
                         mapping_bound_fn *bound, void *ctx)
 {
     assert(device != CONN_NONE && id_table_get(pending->binds, device) == NULL);
-    struct op *op = append(pending, uid, ctx);
+    assert(uid.len > 0 && uid.len <= UID_SIZE_MAX);
+    struct op *op = append(pending, OP_BIND, ctx);
     op->device = device;
-    op->bound = bound;
+    op->answered.bound = bound;
+    op->uid_len = uid.len;
+    memcpy(op->uid, uid.ptr, uid.len);
     id_table_put(pending->binds, device, op);
     return op;
 }
 
-struct op *pending_find(struct pending *pending, struct str uid, mapping_found_fn *found, void *ctx)
+struct op *pending_send(struct pending *pending, const struct message *message,
+                        mapping_sent_fn *sent, void *ctx)
 {
-    struct op *op = append(pending, uid, ctx);
-    op->found = found;
+    assert(message->to.len > 0 && message->to.len <= UID_SIZE_MAX);
+    struct op *op = append(pending, OP_SEND, ctx);
+    op->message = *message;
+    op->answered.sent = sent;
+    return op;
+}
+
+struct op *pending_broadcast(struct pending *pending, const struct message *message,
+                             mapping_broadcast_fn *done, void *ctx)
+{
+    struct op *op = append(pending, OP_BROADCAST, ctx);
+    op->message = *message;
+    op->answered.broadcast = done;
     return op;
 }
 
@@ -70,11 +83,14 @@ struct str pending_uid(const struct pending *pending, conn_id device)
     return op != NULL ? op_uid(op) : (struct str){NULL, 0};
 }
 
-static void answer_find(struct pending *pending, const struct op *op)
+static void answer_send(struct pending *pending, const struct op *op)
 {
-    const conn_id *found = NULL;
-    size_t n = op->err == ERR_OK ? devices_find(pending->devices, op_uid(op), &found) : 0;
-    op->found(op->ctx, op->err, found, n);
+    struct sent sent = {
+        .err = op->err, .id = op->id, .previous = op->previous, .is_dup = op->is_dup};
+    if (op->err == ERR_OK) {
+        sent.n = devices_find(pending->devices, op->message.to, &sent.devices);
+    }
+    op->answered.sent(op->ctx, &sent);
 }
 
 static void answer_bind(struct pending *pending, const struct op *op)
@@ -83,17 +99,23 @@ static void answer_bind(struct pending *pending, const struct op *op)
     if (op->err == ERR_OK) {
         devices_bind(pending->devices, op->device, op_uid(op));
     }
-    op->bound(op->ctx, op->device, op->err);
+    op->answered.bound(op->ctx, op->device, op->err);
 }
 
 static void answer_first(struct pending *pending)
 {
     struct op *op = pending->first;
     pending->first = op->next;
-    if (op->device == CONN_NONE) {
-        answer_find(pending, op);
-    } else {
+    switch (op->kind) {
+    case OP_BIND:
         answer_bind(pending, op);
+        break;
+    case OP_SEND:
+        answer_send(pending, op);
+        break;
+    case OP_BROADCAST:
+        op->answered.broadcast(op->ctx, op->err);
+        break;
     }
     free(op);
 }

@@ -1,7 +1,8 @@
-/* pending.h - the binds and finds that wait for their answers, in the order of the calls.
+/* pending.h - the binds, sends and broadcasts that wait for their answers, in the order of the
+ * calls.
  *
  * Both stores give their answers through it, and so keep the promises of mapping_store.h:
- * callbacks fire from a later turn, each once, in the order of the calls, and a find sees every
+ * callbacks fire from a later turn, each once, in the order of the calls, and a send sees every
  * bind called before it. Hence an answer that is known waits for those before it. */
 #ifndef CHAT_PENDING_H
 #define CHAT_PENDING_H
@@ -15,17 +16,33 @@
 
 struct pending;
 
-/* A bind or a find. Owned by its struct pending; gone once it is answered. */
+enum op_kind {
+    OP_BIND,
+    OP_SEND,
+    OP_BROADCAST
+};
+
+/* Owned by its struct pending; gone once it is answered. */
 struct op {
     struct op *next;
-    conn_id device;          /* CONN_NONE: a find */
-    mapping_bound_fn *bound; /* or */
-    mapping_found_fn *found;
+    enum op_kind kind;
+    union {
+        mapping_bound_fn *bound;
+        mapping_sent_fn *sent;
+        mapping_broadcast_fn *broadcast;
+    } answered;
     void *ctx;
-    void *store; /* for the store's own use */
-    bool done;   /* the answer is known: */
+    void *store; /* for the store's own use: */
+    size_t n_asked;
+    bool has_failed;
+    conn_id device;         /* OP_BIND */
+    struct message message; /* OP_SEND, OP_BROADCAST: borrowed from the caller */
+    bool done;              /* the answer is known: */
     enum err err;
-    size_t uid_len;
+    struct message_id id; /* with history: as in struct sent */
+    struct message_id previous;
+    bool is_dup;
+    size_t uid_len; /* OP_BIND: a copy, for the caller may change its own */
     char uid[UID_SIZE_MAX];
 };
 
@@ -38,8 +55,10 @@ void pending_destroy(struct pending *pending);
 /* Copy 'uid'. The op is lent until pending_done(). */
 struct op *pending_bind(struct pending *pending, conn_id device, struct str uid,
                         mapping_bound_fn *bound, void *ctx);
-struct op *pending_find(struct pending *pending, struct str uid, mapping_found_fn *found,
-                        void *ctx);
+struct op *pending_send(struct pending *pending, const struct message *message,
+                        mapping_sent_fn *sent, void *ctx);
+struct op *pending_broadcast(struct pending *pending, const struct message *message,
+                             mapping_broadcast_fn *done, void *ctx);
 
 /* The answer to 'op' is known. A later turn makes it so in the devices, if it is a bind that
  * went well, and calls back. */
@@ -48,7 +67,7 @@ void pending_done(struct pending *pending, struct op *op, enum err err);
 /* Call 'each' with every op, oldest first. It may call pending_done(). */
 void pending_each(struct pending *pending, void (*each)(void *ctx, struct op *op), void *ctx);
 
-/* The uid of 'op', lent as long as the op is. */
+/* The uid that a bind binds to, or a send sends to. Lent as long as the op is. */
 struct str op_uid(const struct op *op);
 
 /* The uid to which an unanswered bind wants to bind 'device', len 0 if there is none. */

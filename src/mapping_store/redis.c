@@ -1,6 +1,7 @@
 #include "mapping_store/redis.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,9 +11,9 @@
 #include "chat/redis_store.h"
 
 enum {
-    COMMANDS_IN_FLIGHT_MAX = 262144, /* above it binds and finds are answered ERR_UNAVAILABLE */
-    HOLD_PART = 6,       /* of timeout_ms, for which binds and finds wait for a store that starts */
-    REFRESH_TICKS = 200, /* parts into which refresh_ms is cut */
+    COMMANDS_IN_FLIGHT_MAX = 262144, /* above it everything is answered ERR_UNAVAILABLE */
+    HOLD_PART = 6,           /* of timeout_ms, for which requests wait for a store that starts */
+    REFRESH_TICKS = 200,     /* parts into which refresh_ms is cut */
     REFRESH_TICKS_USED = 180 /* in which every device has its turn: some are left for delays */
 };
 
@@ -21,36 +22,14 @@ static struct redis_store *as_redis(struct mapping_store *base)
     return (struct redis_store *)base;
 }
 
-/* ---- binds and finds ---- */
+/* ---- binds and sends ---- */
 
-static void on_counted(void *ctx, const redisReply *reply)
+/* [NODE-7] The others may take a node without a lease for dead: it does not say that it sent. */
+static bool may_start(const struct redis_store *store, const struct op *op)
 {
-    struct op *op = ctx;
-    struct redis_store *store = op->store;
-    bool is_count = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
-    if (!is_count && reply != NULL) {
-        redis_log_error(store, "find",
-                        reply->type == REDIS_REPLY_ERROR ? reply->str : "not the reply of a set");
-    }
-    /* [STORE-13] A value of another type is as good as a deleted set. */
-    bool has_answered = is_count || (reply != NULL && redis_is_wrong_type(reply));
-    pending_done(store->pending, op, has_answered ? ERR_OK : ERR_UNAVAILABLE);
-}
-
-/* Redis is asked for each message, so that "unavailable" is true, and because fds of other nodes
- * will come from here; what to do with them is SPEC 8, which is not specified yet: today one
- * node is all there is, and only the set's size is asked, which costs the same whatever somebody
- * put there. What Redis says about this process is not used: an fd there never decides who a
- * connection is ([ID-1]), and a set that somebody deleted does not cost a live device its message
- * ([STORE-8]). */
-static void find_start(struct redis_store *store, struct op *op)
-{
-    struct name set = key_of_uid(op_uid(op));
-    struct str args[] = {STR("SCARD"), name_str(&set)};
-    op->store = store;
-    if (!redis_link_command(store->link, args, 2, on_counted, op)) {
-        pending_done(store->pending, op, ERR_UNAVAILABLE);
-    }
+    return store->state == STORE_OPEN &&
+           redis_link_n_in_flight(store->link) < COMMANDS_IN_FLIGHT_MAX &&
+           (op->kind == OP_BIND || !store->has_nodes || redis_lease_is_fresh(store));
 }
 
 static void op_start(void *ctx, struct op *op)
@@ -59,13 +38,14 @@ static void op_start(void *ctx, struct op *op)
     if (store->state == STORE_STARTING) {
         return; /* it waits until that is over */
     }
-    if (store->state != STORE_OPEN ||
-        redis_link_n_in_flight(store->link) >= COMMANDS_IN_FLIGHT_MAX) {
+    if (!may_start(store, op)) {
         pending_done(store->pending, op, ERR_UNAVAILABLE);
-    } else if (op->device == CONN_NONE) {
-        find_start(store, op);
-    } else {
+    } else if (op->kind == OP_BIND) {
         redis_bind_start(store, op);
+    } else if (op->kind == OP_SEND) {
+        redis_send_start(store, op);
+    } else {
+        redis_broadcast_start(store, op);
     }
 }
 
@@ -76,14 +56,48 @@ static void redis_bind(struct mapping_store *base, conn_id device, struct str ui
     op_start(store, pending_bind(store->pending, device, uid, bound, ctx));
 }
 
-static void redis_find(struct mapping_store *base, struct str uid, mapping_found_fn *found,
-                       void *ctx)
+static void redis_send(struct mapping_store *base, const struct message *message,
+                       mapping_sent_fn *sent, void *ctx)
 {
     struct redis_store *store = as_redis(base);
-    op_start(store, pending_find(store->pending, uid, found, ctx));
+    op_start(store, pending_send(store->pending, message, sent, ctx));
 }
 
-/* Binds and finds that came while the store was starting are given to its new state. */
+static void redis_broadcast(struct mapping_store *base, const struct message *message,
+                            mapping_broadcast_fn *done, void *ctx)
+{
+    struct redis_store *store = as_redis(base);
+    op_start(store, pending_broadcast(store->pending, message, done, ctx));
+}
+
+static void redis_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
+{
+    struct redis_store *store = as_redis(base);
+    store->events = events;
+    store->events_ctx = ctx;
+}
+
+/* Found out by the renewal of the lease, which has a time limit as every command has. */
+static const char *redis_trouble(struct mapping_store *base)
+{
+    const struct redis_store *store = as_redis(base);
+    if (store->state == STORE_CLOSED) {
+        return "the server stops";
+    }
+    if (!redis_link_is_connected(store->link) && store->state != STORE_STARTING) {
+        return redis_link_is_silent(store->link) ? "Redis does not answer"
+                                                 : "Redis cannot be reached";
+    }
+    if (store->state != STORE_OPEN) {
+        return "the server is still joining";
+    }
+    if (!redis_lease_is_fresh(store)) {
+        return "the lease could not be renewed for 8 s";
+    }
+    return store->has_nodes && !store->is_reading ? "the queue of this node is not read" : NULL;
+}
+
+/* What came while the store was starting is given to its new state. */
 static void set_state(struct redis_store *store, enum store_state state)
 {
     bool was_starting = store->state == STORE_STARTING;
@@ -91,6 +105,7 @@ static void set_state(struct redis_store *store, enum store_state state)
     if (was_starting) {
         loop_timer_stop(store->hold_timer);
         pending_each(store->pending, op_start, store);
+        redis_readings_start(store);
     }
 }
 
@@ -161,6 +176,7 @@ void redis_store_joined(struct redis_store *store)
     store->is_joining = false;
     redis_link_accept(store->link);
     set_state(store, STORE_OPEN);
+    redis_settings_check(store);
 }
 
 static void on_lost(void *ctx)
@@ -246,11 +262,15 @@ static void redis_destroy(struct mapping_store *base)
     store->state = STORE_CLOSED;
     redis_link_destroy(store->link); /* binds, walks and registrations end, each with BATCH_LOST */
     store->link = NULL;
+    redis_link_destroy(store->reader);
+    redis_readings_fail(store);
     pending_destroy(store->pending);
     loop_timer_destroy(store->hold_timer);
     loop_timer_destroy(store->lease_timer);
     loop_timer_destroy(store->refresh_timer);
     loop_timer_destroy(store->close_timer);
+    loop_timer_destroy(store->reading_timer);
+    loop_timer_destroy(store->reader_timer);
     devices_destroy(store->devices);
     free(store);
 }
@@ -258,7 +278,10 @@ static void redis_destroy(struct mapping_store *base)
 static const struct mapping_store_ops redis_ops = {
     .bind = redis_bind,
     .unbind = redis_unbind,
-    .find = redis_find,
+    .send = redis_send,
+    .broadcast = redis_broadcast,
+    .listen = redis_listen,
+    .trouble = redis_trouble,
     .close = redis_close,
     .destroy = redis_destroy,
 };
@@ -271,6 +294,8 @@ static void start_timers(struct redis_store *store)
     store->lease_timer = loop_timer_create(store->loop, on_lease_timer, store);
     store->refresh_timer = loop_timer_create(store->loop, on_refresh_timer, store);
     store->close_timer = loop_timer_create(store->loop, on_close_timer, store);
+    store->reading_timer = loop_timer_create(store->loop, redis_on_reading_timer, store);
+    store->reader_timer = loop_timer_create(store->loop, redis_on_reader_timer, store);
     loop_timer_start(store->hold_timer, store->timeout_ms / HOLD_PART, 0);
     loop_timer_start(store->lease_timer, LEASE_RENEWAL_MS, LEASE_RENEWAL_MS);
     loop_timer_start(store->refresh_timer, tick_ms, tick_ms);
@@ -287,6 +312,14 @@ static void draw_node(struct redis_store *store, const char *node_name)
     assert(is_node && strlen(node_name) == name.len); /* config.h allows no other names */
 }
 
+static void use_history(struct redis_store *store, const struct inbox_limits *limits)
+{
+    store->base.inbox = &redis_inbox_ops;
+    snprintf(store->messages_max, sizeof store->messages_max, "%" PRIu32, limits->messages_max);
+    snprintf(store->retention_ms, sizeof store->retention_ms, "%" PRIu64, limits->retention_ms);
+    snprintf(store->dup_ms, sizeof store->dup_ms, "%d", INBOX_DUP_MS);
+}
+
 struct mapping_store *redis_store_create(struct loop *loop,
                                          const struct redis_store_options *options)
 {
@@ -297,10 +330,19 @@ struct mapping_store *redis_store_create(struct loop *loop,
     store->state = STORE_STARTING;
     store->timeout_ms = options->timeout_ms;
     store->refresh_ms = options->refresh_ms;
+    store->is_body = options->is_body;
+    store->readings_end = &store->readings;
     draw_node(store, options->node_name);
+    if (options->history != NULL) {
+        use_history(store, options->history);
+    }
     store->devices = devices_create();
     store->pending = pending_create(loop, store->devices);
     start_timers(store);
     store->link = redis_link_create(loop, &options->url, options->timeout_ms, &events, store);
+    if (options->nodes) {
+        store->has_nodes = true;
+        store->reader = redis_reader_create(store, &options->url);
+    }
     return &store->base;
 }

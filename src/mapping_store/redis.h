@@ -1,6 +1,15 @@
-/* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5.
+/* redis.h - the inside of the Redis store, shared by its files and nobody else. SPEC 5, 7
+ * and 8.
  *
  *   redis.c         the port; when the store may be used; the lease and the refresh
+ *   redis_send.c    a msg or a broadcast: who gets it; with history a msg is stored first
+ *   redis_inbox.c   messages that are stored: read and confirmed
+ *   redis_compare.c what a device may have missed
+ *   redis_lease.c   this node is alive: said, and renewed
+ *   redis_nodes.c   the other nodes: who is told, and who is dead
+ *   redis_queue.c   what nodes tell each other
+ *   redis_settings.c whether Redis keeps messages safe
+ *   redis_script.c  the scripts in redis_scripts/, which Redis runs
  *   redis_join.c    after each connect: predecessors' traces go, ours are put right
  *   redis_bind.c    a sign: our traces are written, stale ones removed
  *   redis_repair.c  traces are written again; keys of another type are replaced
@@ -8,7 +17,7 @@
  *   redis_batch.c   commands whose replies are looked at together
  *
  * The truth about this process's devices is 'devices', never Redis. What is in Redis are traces,
- * for other programs and later for other nodes. The hash chat_node_fds:{<node>} is their
+ * for other programs and for other nodes. The hash chat_node_fds:{<node>} is their
  * journal: a trace is put down there before it is made and taken out after it is removed, so
  * whatever breaks in between, what has to be cleaned is known.
  *
@@ -23,9 +32,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chat/inbox.h"
 #include "chat/limits.h"
 #include "chat/loop.h"
 #include "chat/mapping_store.h"
+#include "chat/nodes.h"
 #include "mapping_store/devices.h"
 #include "mapping_store/pending.h"
 #include "mapping_store/redis_link.h"
@@ -37,34 +48,82 @@ enum {
     SET_TTL_S = 90000, /* longer than its members' own keys: what nobody renews goes in the end */
     LEASE_MS = 10000,
     LEASE_RENEWAL_MS = 2000,
-    REGISTER_BATCH = 500, /* devices that are written again in one go */
-    PREDECESSORS_MAX = 64 /* dead nodes that one start cleans up after */
+    LEASE_FRESH_MS = 8000,     /* after it without a renewal a node does not speak for itself */
+    NODE_LINGER_MS = 120000,   /* [NODE-8] for which what is told to a node waits for it */
+    OTHER_NODES_MAX = 256,     /* on one Redis */
+    RING_BODY_SIZE_MAX = 4096, /* bytes: with history a longer one is read from the inbox */
+    REGISTER_BATCH = 500,      /* devices that are written again in one go */
+    PREDECESSORS_MAX = 64,     /* dead nodes that one start cleans up after */
+    SHA_DIGITS = 40,           /* hexadecimal: by it Redis knows a script */
+    NUMBER_SIZE_MAX = 21       /* bytes of a number's text, with its terminator */
+};
+
+/* Each is redis_scripts/<name>.lua; what it takes and returns stands there. */
+enum script {
+    SCRIPT_APPEND,
+    SCRIPT_READ,
+    SCRIPT_CONFIRM,
+    N_SCRIPTS
 };
 
 enum store_state {
-    STORE_STARTING, /* not connected yet, but nothing failed either: binds and finds wait */
+    STORE_STARTING, /* not connected yet, but nothing failed either: requests wait */
     STORE_AWAY,     /* Redis cannot be reached or used: ERR_UNAVAILABLE */
     STORE_OPEN,
     STORE_CLOSED
+};
+
+struct other_node {
+    char name[NODE_SIZE_MAX + 1];
+    size_t len;
+    double lease_end_ms; /* by Redis' clock */
+    bool is_listed;      /* in chat_nodes, when it was looked at last */
+    bool is_dead;
+    bool is_being_cleaned;
+    bool is_cleaned; /* since it died, at least once */
 };
 
 struct redis_store {
     struct mapping_store base; /* first, so that a struct mapping_store * is one of us */
     struct loop *loop;
     struct redis_link *link;
+    struct redis_link *reader; /* of the queue; NULL without the feature nodes */
     struct devices *devices;
     struct pending *pending;
     enum store_state state;
     uint64_t timeout_ms;
     uint64_t refresh_ms;
     char node_name[NODE_NAME_SIZE_MAX + 1];
-    char node[NODE_SIZE_MAX + 1]; /* <node_name>-<random digits> */
-    bool is_joining;              /* connected, and not yet open */
-    bool has_taken_over;          /* from predecessors: once in a process' life */
+    char node[NODE_SIZE_MAX + 1];     /* <node_name>-<random digits> */
+    bool (*is_body)(struct str text); /* redis_store.h */
+    char shas[N_SCRIPTS][SHA_DIGITS];
+    bool is_loading_scripts;
+    char messages_max[NUMBER_SIZE_MAX]; /* of history, as scripts take them: */
+    char retention_ms[NUMBER_SIZE_MAX];
+    char dup_ms[NUMBER_SIZE_MAX];
+    struct reading *readings; /* which are not answered yet */
+    struct reading **readings_end;
+    struct loop_timer *reading_timer;
+    bool has_seen_settings; /* of Redis: once in a process' life */
+    bool is_joining;        /* connected, and not yet open */
+    bool has_taken_over;    /* from predecessors: once in a process' life */
     char predecessors[PREDECESSORS_MAX][NODE_SIZE_MAX + 1]; /* still to be cleaned up after */
     size_t n_predecessors;
-    uint64_t redis_now_ms; /* Redis' clock, when they were looked for */
-    size_t n_to_register;  /* devices that a running registration has still to write */
+    uint64_t redis_now_ms;            /* Redis' clock, when predecessors were looked for */
+    uint64_t redis_ahead_ms;          /* what redis_clock_ms() adds to our clock */
+    uint64_t lease_renewed_ms;        /* our clock */
+    bool has_nodes;                   /* the feature; what follows is for it */
+    const struct node_events *events; /* NULL: nobody listens */
+    void *events_ctx;
+    size_t n_others;
+    struct other_node others[OTHER_NODES_MAX];
+    struct message_id cursor;        /* up to here the queue has been read */
+    struct message_id leased_cursor; /* what it was when the lease was asked for */
+    bool has_cursor;
+    bool is_reading; /* a question waits for its answer */
+    bool has_moved;  /* and that answer does not count: it begins elsewhere */
+    struct loop_timer *reader_timer;
+    size_t n_to_register; /* devices that a running registration has still to write */
     bool is_registering;
     size_t refresh_due;            /* devices whose turn has come, in parts of one */
     struct loop_timer *hold_timer; /* ends STORE_STARTING */
@@ -101,6 +160,9 @@ void batch_ask(struct batch *batch, const struct str *args, size_t n);
 /* No more questions. Calls 'done', possibly at once. */
 void batch_send(struct batch *batch);
 
+/* What a reply says, terminated, lent as long as it is; empty if it is no string. */
+struct str redis_text(const redisReply *reply);
+
 /* The reply to TIME, in milliseconds. */
 uint64_t redis_time_ms(const redisReply *reply);
 
@@ -127,8 +189,9 @@ static inline struct str name_str(const struct name *name)
     return (struct str){name->bytes, name->len};
 }
 
-struct name key_of_uid(struct str uid);       /* chat_map_uid_fd:<uid> */
-struct name key_of_node_fds(struct str node); /* chat_node_fds:{<node>} */
+struct name key_of_uid(struct str uid);         /* chat_map_uid_fd:<uid> */
+struct name key_of_node_fds(struct str node);   /* chat_node_fds:{<node>} */
+struct name key_of_node_queue(struct str node); /* chat_node_queue:{<node>} */
 struct name fd_of(const struct redis_store *store, conn_id device);
 
 /* The node that 'fd' belongs to, len 0 if it has not the form of our fds. Borrows from 'fd'. */
@@ -173,6 +236,140 @@ typedef void redis_written_fn(struct redis_store *store, enum batch_result resul
  * another type, then call 'done', possibly at once. */
 void redis_write_next(struct redis_store *store, size_t n, redis_written_fn *done);
 
+/* ---- redis_script.c ---- */
+
+/* Have Redis know the scripts that are used, then call 'done', possibly at once. */
+void redis_scripts_load(struct redis_store *store, redis_written_fn *done);
+
+/* As redis_link_command(), for EVALSHA: 'args' begins with the number of keys at [2], the first two
+ * are filled in. */
+bool redis_script_call(struct redis_store *store, enum script script, struct str *args, size_t n,
+                       redis_reply_fn *replied, void *ctx);
+
+/* 'reply' is not what the script returns; NULL is allowed. Logs it. If Redis does not know the
+ * script any more (SCRIPT FLUSH), that is mended: what is called next works. What was called is
+ * not called again, for it would overtake what was asked meanwhile ([ORDER-2]). */
+void redis_script_failed(struct redis_store *store, const char *what, const redisReply *reply);
+
+/* ---- redis_send.c ---- */
+
+/* Do what the send, or the broadcast, 'op' asks, then pending_done(). */
+void redis_send_start(struct redis_store *store, struct op *op);
+void redis_broadcast_start(struct redis_store *store, struct op *op);
+
+/* ---- redis_inbox.c ---- */
+
+enum {
+    INBOX_KEY_SIZE_MAX = 40 + 3 * UID_SIZE_MAX,
+    INBOX_KEYS_SIZE_MAX = 3 * INBOX_KEY_SIZE_MAX + 2 * UID_SIZE_MAX + CID_SIZE_MAX + 32
+};
+
+/* The keys of one uid's inbox. Do not copy: they point to the bytes here. */
+struct inbox_keys {
+    struct str inbox; /* chat_inbox:{chat_map_uid_fd:<uid>}: a stream */
+    struct str state; /* chat_inbox_state:{…}: a hash, of ids; inbox.lua knows which */
+    struct str set;   /* chat_map_uid_fd:<uid> */
+    struct str cid;   /* chat_dup:{…}:<length of from>:<from><cid>: a string, an id */
+    struct str uid;   /* borrowed */
+    size_t len;
+    char bytes[INBOX_KEYS_SIZE_MAX];
+};
+
+/* Fills all but 'cid'. Borrows 'uid' until inbox_keys_add_cid(). */
+void inbox_keys_of(struct inbox_keys *keys, struct str uid);
+void inbox_keys_add_cid(struct inbox_keys *keys, struct str from, struct str cid);
+
+/* False: the reply is not an id. */
+bool redis_reply_id(const redisReply *reply, struct message_id *out);
+
+/* Log what a script has put right, if anything. */
+void redis_log_note(struct redis_store *store, const redisReply *note);
+
+/* May this, which comes from Redis, be sent to a client? */
+bool redis_is_delivery(const struct redis_store *store, const struct delivery *delivery);
+
+/* The store's state has changed: what waited for that is asked, or fails. */
+void redis_readings_start(struct redis_store *store);
+/* Answer all with ERR_UNAVAILABLE now. */
+void redis_readings_fail(struct redis_store *store);
+void redis_on_reading_timer(void *ctx);
+
+extern const struct inbox_ops redis_inbox_ops;
+
+/* ---- redis_lease.c ---- */
+
+/* Take the lease, and with the feature nodes make the queue, then call 'done' with the store. */
+void redis_lease_take(struct redis_store *store, batch_done_fn *done);
+
+/* Renew it. If it turns out to be gone or over, or the queue is, all is written again. */
+void redis_lease_renew(struct redis_store *store);
+
+bool redis_lease_is_fresh(const struct redis_store *store);
+
+/* Redis' clock, as far as it is known: not more than it is. */
+uint64_t redis_clock_ms(const struct redis_store *store);
+
+/* ---- redis_nodes.c ---- */
+
+/* Whom to tell. Borrows their names from what it was made of. */
+struct targets {
+    size_t n;
+    struct str nodes[OTHER_NODES_MAX];
+};
+
+/* The list of nodes with the ends of their leases, as ZRANGE gives it. */
+void redis_nodes_are(struct redis_store *store, const redisReply *nodes);
+bool redis_node_is_alive(struct redis_store *store, struct str node);
+
+/* All other nodes, also those that are dead but may come back. */
+void redis_targets_all(struct redis_store *store, struct targets *out);
+/* Those that the members of a uid's set belong to, and without history those that are dead.
+ * NULL, or no members: somebody may have deleted it, so all ([STORE-8]). */
+void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out);
+
+void redis_clean_up_after_the_dead(struct redis_store *store);
+
+/* ---- redis_queue.c ---- */
+
+/* What one node tells another. */
+struct ring {
+    struct str uid; /* len 0: a broadcast */
+    struct str from;
+    struct str body;      /* len 0: left out */
+    struct message_id id; /* with history; else none */
+    struct message_id previous;
+    bool is_marker; /* nothing, only that the queue is there */
+};
+
+/* As redis_link_command(). */
+bool redis_ring(struct redis_store *store, struct str node, const struct ring *ring,
+                redis_reply_fn *replied, void *ctx);
+
+/* As in lease.lua. */
+enum queue_was {
+    QUEUE_WHOLE,
+    QUEUE_MADE,
+    QUEUE_BEHIND,
+    QUEUE_TRIMMED
+};
+
+/* What this node's queue was when the lease was taken, and its last id. True: something that was
+ * told to this node may be lost. */
+bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last);
+
+struct redis_link *redis_reader_create(struct redis_store *store, const struct redis_url *url);
+void redis_on_reader_timer(void *ctx);
+
+/* ---- redis_settings.c ---- */
+
+/* With history, and once: log what Redis is set to do with messages that it should not. */
+void redis_settings_check(struct redis_store *store);
+
+/* ---- redis_compare.c ---- */
+
+/* With history: tell the router the newest message of each of these devices' uids. */
+void redis_compare(struct redis_store *store, const conn_id *devices, size_t n);
+
 /* ---- redis_bind.c ---- */
 
 /* Write the traces for the bind 'op', remove the uid's stale fds, then pending_done(). */
@@ -186,15 +383,12 @@ void redis_join_start(struct redis_store *store);
 /* Write all devices again, in batches, if that is not already being done. */
 void redis_register_all(struct redis_store *store);
 
-/* Renew the lease. If it turns out to be gone, Redis was flushed: all is written again. */
-void redis_lease_renew(struct redis_store *store);
-
 /* Remove all traces of this process, then redis_store_left(). Possibly at once. */
 void redis_leave(struct redis_store *store);
 
 /* ---- redis.c ---- */
 
-/* Binds and finds are welcome. */
+/* Requests are welcome. */
 void redis_store_joined(struct redis_store *store);
 
 /* Our traces are gone, as far as they can be. */

@@ -79,10 +79,15 @@ void batch_send(struct batch *batch)
     finish_if_complete(batch);
 }
 
+struct str redis_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? (struct str){reply->str, reply->len} : STR("");
+}
+
 uint64_t redis_time_ms(const redisReply *reply)
 {
-    return strtoull(reply->element[0]->str, NULL, 10) * 1000 +
-           strtoull(reply->element[1]->str, NULL, 10) / 1000;
+    return strtoull(redis_text(reply->element[0]).ptr, NULL, 10) * 1000 +
+           strtoull(redis_text(reply->element[1]).ptr, NULL, 10) / 1000;
 }
 
 bool redis_is_wrong_type(const redisReply *reply)

@@ -94,7 +94,7 @@ static void on_written_reply(void *ctx, size_t i, const redisReply *reply)
         return; /* only SMEMBERS gives an array */
     }
     for (size_t k = 0; k < reply->elements && bind->n_suspects < SUSPECTS_MAX; k++) {
-        struct str fd = {reply->element[k]->str, reply->element[k]->len};
+        struct str fd = redis_text(reply->element[k]);
         struct suspect suspect = {.len = fd.len};
         if (!judge(bind, fd, &suspect)) {
             continue;

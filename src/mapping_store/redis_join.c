@@ -7,16 +7,6 @@
 #include "chat/mem.h"
 #include "mapping_store/redis.h"
 
-/* Renews the lease and says whether it was there: 1 or 0. What is no list of nodes is as good as
- * none. */
-static const char lease_script[] =
-    "local t = redis.call('TIME')\n"
-    "local now_ms = t[1] * 1000 + math.floor(t[2] / 1000)\n"
-    "if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then redis.call('DEL', KEYS[1]) end\n"
-    "local known = redis.call('ZSCORE', KEYS[1], ARGV[1])\n"
-    "redis.call('ZADD', KEYS[1], string.format('%.0f', now_ms + ARGV[2]), ARGV[1])\n"
-    "return known and 1 or 0";
-
 /* ---- a walk through a node's journal, removing the traces in it ---- */
 
 typedef void walk_done_fn(struct redis_store *store, enum batch_result result, const char *error);
@@ -89,12 +79,12 @@ static void on_page(void *ctx, size_t i, const redisReply *reply)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
         return;
     }
-    snprintf(walk->cursor, sizeof walk->cursor, "%s", reply->element[0]->str);
+    snprintf(walk->cursor, sizeof walk->cursor, "%s", redis_text(reply->element[0]).ptr);
     walk->removals = batch_create(walk->store, NULL, on_page_removed, walk);
     const redisReply *page = reply->element[1];
     for (size_t k = 0; k + 1 < page->elements; k += 2) {
-        struct str fd = {page->element[k]->str, page->element[k]->len};
-        struct str uid = {page->element[k + 1]->str, page->element[k + 1]->len};
+        struct str fd = redis_text(page->element[k]);
+        struct str uid = redis_text(page->element[k + 1]);
         walk_judge(walk, fd, uid);
     }
 }
@@ -196,56 +186,12 @@ static void on_reconciled(struct redis_store *store, enum batch_result result, c
 
 /* ---- the lease ---- */
 
-static void ask_for_lease(struct batch *batch, const struct redis_store *store)
-{
-    char lease_ms[16];
-    snprintf(lease_ms, sizeof lease_ms, "%d", LEASE_MS);
-    struct str args[] = {STR("EVAL"),       STR(lease_script),   STR("1"),
-                         STR("chat_nodes"), str_of(store->node), str_of(lease_ms)};
-    batch_ask(batch, args, 6);
-}
-
 static void on_leased(void *ctx, enum batch_result result, const char *error)
 {
     struct redis_store *store = ctx;
     if (join_goes_on(store, result, error)) {
         walk_start(store, store->node, true, on_reconciled);
     }
-}
-
-static void lease(struct redis_store *store)
-{
-    struct batch *batch = batch_create(store, NULL, on_leased, store);
-    ask_for_lease(batch, store);
-    batch_send(batch);
-}
-
-static void on_renewal_reply(void *ctx, size_t i, const redisReply *reply)
-{
-    (void)i;
-    struct redis_store *store = ctx;
-    if (store->state == STORE_OPEN && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
-        log_line(
-            LOG_WARN, "redis_lease_gone",
-            "node=%s likely=\"Redis was flushed, chat_nodes overwritten, or another server has "
-            "this node_name\"",
-            store->node);
-        redis_register_all(store);
-    }
-}
-
-static void on_renewed(void *ctx, enum batch_result result, const char *error)
-{
-    if (result == BATCH_REFUSED) {
-        redis_log_error(ctx, "lease", error);
-    }
-}
-
-void redis_lease_renew(struct redis_store *store)
-{
-    struct batch *batch = batch_create(store, on_renewal_reply, on_renewed, store);
-    ask_for_lease(batch, store);
-    batch_send(batch);
 }
 
 /* ---- predecessors: nodes of our name, and nodes whose lease is over ---- */
@@ -263,7 +209,7 @@ static void takeover_next(struct redis_store *store)
 {
     if (store->n_predecessors == 0) {
         store->has_taken_over = true;
-        lease(store);
+        redis_lease_take(store, on_leased);
         return;
     }
     store->n_predecessors--;
@@ -279,7 +225,8 @@ static void judge_node(struct redis_store *store, struct str node, double lease_
         return;
     }
     bool is_namesake = str_eq(name, str_of(store->node_name));
-    if (is_namesake || lease_end_ms <= (double)store->redis_now_ms) {
+    /* With the feature nodes the dead may come back, and are cleaned up after all the time. */
+    if (is_namesake || (!store->has_nodes && lease_end_ms <= (double)store->redis_now_ms)) {
         char *copy = store->predecessors[store->n_predecessors++];
         memcpy(copy, node.ptr, node.len);
         copy[node.len] = '\0';
@@ -297,8 +244,8 @@ static void on_nodes_reply(void *ctx, size_t i, const redisReply *reply)
         return;
     }
     for (size_t k = 0; k < reply->elements; k += 2) {
-        struct str node = {reply->element[k]->str, reply->element[k]->len};
-        judge_node(store, node, strtod(reply->element[k + 1]->str, NULL));
+        struct str node = redis_text(reply->element[k]);
+        judge_node(store, node, strtod(redis_text(reply->element[k + 1]).ptr, NULL));
     }
 }
 
@@ -320,16 +267,25 @@ static void take_over(struct redis_store *store)
     batch_send(batch);
 }
 
-void redis_join_start(struct redis_store *store)
+static void on_scripts_loaded(struct redis_store *store, enum batch_result result,
+                              const char *error)
 {
-    store->is_joining = true;
+    if (!join_goes_on(store, result, error)) {
+        return;
+    }
     /* Once: later, a namesake or an expired lease may be a server that is only slow to come
      * back. */
     if (store->has_taken_over) {
-        lease(store);
+        redis_lease_take(store, on_leased);
     } else {
         take_over(store);
     }
+}
+
+void redis_join_start(struct redis_store *store)
+{
+    store->is_joining = true;
+    redis_scripts_load(store, on_scripts_loaded);
 }
 
 /* ---- a clean stop ---- */
@@ -342,8 +298,31 @@ static void on_left(struct redis_store *store, enum batch_result result, const c
     redis_store_left(store);
 }
 
+static void on_queue_left(void *ctx, enum batch_result result, const char *error)
+{
+    (void)ctx;
+    (void)result; /* else it goes a little later */
+    (void)error;
+}
+
+/* Nobody tells this node anything any more, but for those who have not looked yet: for them the
+ * queue stays a little, or they would make one that nobody removes. */
+static void leave_the_others(struct redis_store *store)
+{
+    struct name queue = key_of_node_queue(str_of(store->node));
+    struct batch *batch = batch_create(store, NULL, on_queue_left, NULL);
+    char linger_ms[NUMBER_SIZE_MAX];
+    snprintf(linger_ms, sizeof linger_ms, "%d", 2 * LEASE_MS);
+    batch_ask(batch, (struct str[]){STR("ZREM"), STR("chat_nodes"), str_of(store->node)}, 3);
+    batch_ask(batch, (struct str[]){STR("PEXPIRE"), name_str(&queue), str_of(linger_ms)}, 3);
+    batch_send(batch);
+}
+
 void redis_leave(struct redis_store *store)
 {
+    if (store->has_nodes) {
+        leave_the_others(store);
+    }
     /* By the journal, which has the traces of binds in flight, too. */
     walk_start(store, store->node, false, on_left);
 }

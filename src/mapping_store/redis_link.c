@@ -66,6 +66,7 @@ struct redis_link {
     size_t buffer_size;
 
     bool accepted;                /* by the owner */
+    bool silent;                  /* redis_link_is_silent() */
     bool broken;                  /* the flush hook has to give the connection up: */
     char reason[REASON_SIZE_MAX]; /* why it was given up */
     char logged[REASON_SIZE_MAX]; /* the reason in the log, empty while all is well */
@@ -77,6 +78,7 @@ static void break_off(struct redis_link *link, const char *reason)
 {
     if (!link->broken) {
         link->broken = true;
+        link->silent = false;
         snprintf(link->reason, sizeof link->reason, "%s", reason);
     }
 }
@@ -201,6 +203,7 @@ static void on_command_timer(void *ctx)
     uint64_t age_ms = loop_now_ms(link->loop) - command_at(link, 0)->asked_ms;
     if (age_ms >= link->timeout_ms && link->in_grace) {
         break_off(link, "a command was not answered in time");
+        link->silent = true;
         return;
     }
     link->in_grace = age_ms >= link->timeout_ms;
@@ -281,6 +284,11 @@ bool redis_link_command(struct redis_link *link, const struct str *args, size_t 
 bool redis_link_is_connected(const struct redis_link *link)
 {
     return link != NULL && link->state == LINK_CONNECTED && link->redis != NULL && !link->broken;
+}
+
+bool redis_link_is_silent(const struct redis_link *link)
+{
+    return link->silent;
 }
 
 size_t redis_link_n_in_flight(const struct redis_link *link)
@@ -440,6 +448,7 @@ static void on_attempt_timer(void *ctx)
     struct redis_link *link = ctx;
     if (link->state != LINK_WAITING) {
         break_off(link, "connecting took too long");
+        link->silent = true;
         return;
     }
     loop_timer_start(link->attempt_timer, link->timeout_ms, 0);

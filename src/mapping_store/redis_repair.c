@@ -89,5 +89,6 @@ void redis_write_next(struct redis_store *store, size_t n, redis_written_fn *don
     while (writing->n < n && devices_rotate(store->devices, &writing->devices[writing->n], &uid)) {
         writing->n++;
     }
+    redis_compare(store, writing->devices, writing->n);
     write_again(writing);
 }

@@ -28,6 +28,11 @@ struct name key_of_node_fds(struct str node)
     return join(STR("chat_node_fds:{"), node, STR("}"));
 }
 
+struct name key_of_node_queue(struct str node)
+{
+    return join(STR("chat_node_queue:{"), node, STR("}"));
+}
+
 static struct name key_of_fd(struct str fd)
 {
     return join(STR("chat_map_fd_uid:"), fd, STR(""));

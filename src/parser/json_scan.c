@@ -22,17 +22,17 @@ static bool is_special(char c)
 
 /* Whether none of the eight bytes at 'p' is special, in a few operations on all of them at once:
  * a byte below n, and no other, has its upper bit in (byte - n) & ~byte. A borrow can only come
- * from such a byte. */
+ * from such a byte. Quotes and backslashes become 0 by an XOR that leaves the upper bits alone, so
+ * one ~bytes serves all three. */
 static bool eight_are_plain(const char *p)
 {
     const uint64_t each = UINT64_C(0x0101010101010101);
     uint64_t bytes;
     memcpy(&bytes, p, sizeof bytes);
-    uint64_t quotes = bytes ^ each * '"'; /* now 0 where a quote was */
+    uint64_t quotes = bytes ^ each * '"';
     uint64_t backslashes = bytes ^ each * '\\';
-    uint64_t special = ((bytes - each * 0x20) & ~bytes) | ((quotes - each) & ~quotes) |
-                       ((backslashes - each) & ~backslashes);
-    return (special & each * 0x80) == 0;
+    uint64_t special = (bytes - each * 0x20) | (quotes - each) | (backslashes - each);
+    return (special & ~bytes & each * 0x80) == 0;
 }
 
 static const char *skip_plain(const char *p, const char *end)
@@ -361,5 +361,16 @@ bool json_scan_object(struct str text, json_member_fn *member, void *ctx)
         return false;
     }
     p = scan_members(skip_space(p + 1, end), end, member, ctx);
+    return p != NULL && skip_space(p, end) == end;
+}
+
+bool json_scan_text(struct str text)
+{
+    if (text.len == 0) {
+        return false;
+    }
+    const char *end = text.ptr + text.len;
+    struct json_value value;
+    const char *p = scan_value(skip_space(text.ptr, end), end, &value);
     return p != NULL && skip_space(p, end) == end;
 }

@@ -38,4 +38,7 @@ typedef void json_member_fn(void *ctx, const struct json_value *name,
  * NESTING_MAX levels; then forget the members that 'member' was called for. */
 MUST_CHECK bool json_scan_object(struct str text, json_member_fn *member, void *ctx);
 
+/* Is 'text' one JSON value, of at most NESTING_MAX levels, alone but for white space? */
+MUST_CHECK bool json_scan_text(struct str text);
+
 #endif

@@ -1,11 +1,14 @@
 #include "chat/request.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "chat/parser.h"
 
 enum {
     REPLY_HEAD_SIZE_MAX = 80,
+    TIME_SIZE_MAX = 21, /* of a 64-bit integer, with snprintf's terminator */
 
     /* The longest way to write a cid: each of its bytes as an escape such as \u0041. */
     ESCAPED_SIZE_MAX = 6,
@@ -21,18 +24,28 @@ static const char reply_heads[N_REPLY_KINDS][REPLY_HEAD_SIZE_MAX + 1] = {
     [REPLY_INVALID_CID] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_cid\"",
     [REPLY_INVALID_UID] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_uid\"",
     [REPLY_INVALID_TO] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_to\"",
+    [REPLY_INVALID_SINCE] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_since\"",
     [REPLY_MISSING_BODY] = "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"missing_body\"",
+    [REPLY_DENIED] = "{\"status\":0,\"msg\":\"没有权限\",\"code\":\"denied\"",
+    [REPLY_FULL] = "{\"status\":0,\"msg\":\"对方离线消息已满\",\"code\":\"full\"",
     [REPLY_UNAVAILABLE] = "{\"status\":0,\"msg\":\"服务不可用\",\"code\":\"unavailable\"",
     [REPLY_ILLEGAL] = "{\"status\":0,\"msg\":\"非法请求\",\"disconnect\":1,\"code\":\"illegal\"",
 };
 
+#define ID_HEAD ",\"id\":\""
+#define ID_END "\""
+#define DUP ",\"dup\":1"
+#define GAP ",\"gap\":1"
 #define CID_HEAD ",\"cid\":"
 #define DELIVERY_HEAD "{\"body\":"
 #define DELIVERY_FROM ",\"from\":\""
-#define DELIVERY_END "\"}"
+#define DELIVERY_FROM_END "\""
+#define DELIVERY_TIME ",\"time\":"
+#define DELIVERY_BROADCAST ",\"broadcast\":1"
+#define DELIVERY_END "}"
 
-static_assert(REPLY_HEAD_SIZE_MAX + TOKEN_SIZE + sizeof "\"" + sizeof CID_HEAD + CID_TEXT_SIZE_MAX +
-                      sizeof "}" <=
+static_assert(REPLY_HEAD_SIZE_MAX + TOKEN_SIZE + sizeof "\"" + sizeof GAP + sizeof CID_HEAD +
+                      CID_TEXT_SIZE_MAX + sizeof "}" <=
                   REPLY_SIZE_MAX,
               "the longest reply fits");
 
@@ -43,6 +56,13 @@ static char *put(char *p, struct str s)
     return p + s.len;
 }
 
+static char *put_id(char *p, struct message_id id)
+{
+    p = put(p, STR(ID_HEAD));
+    p += message_id_write(id, p);
+    return put(p, STR(ID_END));
+}
+
 size_t reply_write(const struct reply *reply, char *out)
 {
     char *p = put(out, str_of(reply_heads[reply->kind]));
@@ -50,6 +70,15 @@ size_t reply_write(const struct reply *reply, char *out)
         assert(reply->token.len == TOKEN_SIZE);
         p = put(p, reply->token);
         p = put(p, STR("\""));
+    }
+    if (!message_id_is_none(reply->id)) {
+        p = put_id(p, reply->id);
+    }
+    if (reply->is_dup) {
+        p = put(p, STR(DUP));
+    }
+    if (reply->has_gap) {
+        p = put(p, STR(GAP));
     }
     if (reply->cid.len > 0) {
         assert(reply->kind != REPLY_ILLEGAL && reply->cid.len <= CID_TEXT_SIZE_MAX);
@@ -81,7 +110,9 @@ static char *put_escaped(char *p, struct str s)
 
 size_t delivery_size_max(const struct delivery *delivery)
 {
-    return sizeof DELIVERY_HEAD DELIVERY_FROM DELIVERY_END + delivery->body.len +
+    return sizeof DELIVERY_HEAD DELIVERY_FROM DELIVERY_FROM_END ID_HEAD ID_END DELIVERY_TIME
+               DELIVERY_BROADCAST DELIVERY_END +
+           MESSAGE_ID_SIZE_MAX + TIME_SIZE_MAX + delivery->body.len +
            delivery->from.len * ESCAPED_SIZE_MAX;
 }
 
@@ -91,6 +122,15 @@ size_t delivery_write(const struct delivery *delivery, char *out)
     p = put(p, delivery->body);
     p = put(p, STR(DELIVERY_FROM));
     p = put_escaped(p, delivery->from);
+    p = put(p, STR(DELIVERY_FROM_END));
+    if (!message_id_is_none(delivery->id)) {
+        p = put_id(p, delivery->id);
+        p = put(p, STR(DELIVERY_TIME));
+        p += snprintf(p, TIME_SIZE_MAX, "%" PRIu64, delivery->id.ms);
+    }
+    if (delivery->is_broadcast) {
+        p = put(p, STR(DELIVERY_BROADCAST));
+    }
     p = put(p, STR(DELIVERY_END));
     return (size_t)(p - out);
 }

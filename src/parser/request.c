@@ -14,12 +14,14 @@ enum member {
     MEMBER_TO,
     MEMBER_BODY,
     MEMBER_CID,
-    N_MEMBERS
+    MEMBER_SINCE,
+    N_MEMBERS,
+    MEMBER_NONE = N_MEMBERS
 };
 
 static const struct str member_names[N_MEMBERS] = {
     [MEMBER_TYPE] = {"type", 4}, [MEMBER_UID] = {"uid", 3}, [MEMBER_TO] = {"to", 2},
-    [MEMBER_BODY] = {"body", 4}, [MEMBER_CID] = {"cid", 3},
+    [MEMBER_BODY] = {"body", 4}, [MEMBER_CID] = {"cid", 3}, [MEMBER_SINCE] = {"since", 5},
 };
 
 /* The request types, and which member of each is a uid. */
@@ -29,20 +31,21 @@ static const struct {
 } request_types[N_REQUEST_TYPES] = {
     [REQUEST_SIGN] = {{"sign", 4}, MEMBER_UID},
     [REQUEST_MSG] = {{"msg", 3}, MEMBER_TO},
+    [REQUEST_BROADCAST] = {{"broadcast", 9}, MEMBER_NONE},
 };
 
 enum {
-    MEMBER_NAME_SIZE_MAX = 4,
-    TYPE_NAME_SIZE_MAX = 4,
+    MEMBER_NAME_SIZE_MAX = 5,
+    TYPE_NAME_SIZE_MAX = 9,
     UID_INTEGER_DIGITS_MAX = 16
 };
 
 /* The largest integer that every JSON reader gets right, 2^53 - 1: [UID-2]. */
 static const uint64_t uid_integer_max = 9007199254740991;
 
-/* Decode 'string' if it is a string of at most 'size_max' bytes without U+0000, which cJSON
- * takes for the end; else return false. The limit comes first, so nothing big is ever decoded.
- * '*out' is a view of the text, or of 'room', of 'size_max' bytes, if there are escapes. */
+/* Decode 'string' if it is a string of at most 'size_max' bytes; else return false. The limit comes
+ * first, so nothing big is ever decoded. '*out' is a view of the text, or of 'room', of 'size_max'
+ * bytes, if there are escapes. */
 static bool decode(const struct json_value *string, char *room, size_t size_max, struct str *out)
 {
     if (string->kind != JSON_STRING || string->decoded_len > size_max) {
@@ -55,13 +58,11 @@ static bool decode(const struct json_value *string, char *room, size_t size_max,
     cJSON *item = cJSON_ParseWithLength(string->text.ptr, string->text.len);
     const char *decoded = cJSON_GetStringValue(item);
     assert(decoded != NULL); /* it has been scanned, so only memory can be missing */
-    bool whole = strlen(decoded) == string->decoded_len;
-    if (whole) {
-        memcpy(room, decoded, string->decoded_len);
-        *out = (struct str){room, string->decoded_len};
-    }
+    /* By its length: at U+0000, where a C string ends, cJSON's memory goes on. */
+    memcpy(room, decoded, string->decoded_len);
+    *out = (struct str){room, string->decoded_len};
     cJSON_Delete(item);
-    return whole;
+    return true;
 }
 
 /* Of members with the same name the last one counts, and so it replaces the one before:
@@ -142,12 +143,28 @@ static bool parse_uid(const struct json_value *value, char *room, struct str *ou
     return uid_of_string(value, room, out);
 }
 
-/* [CID-1] A string of 1 to CID_SIZE_MAX bytes, whichever. It is echoed, never compared: not
- * decoded. */
-static bool is_cid(const struct json_value *value)
+/* [CID-1] A string of 1 to CID_SIZE_MAX bytes, whichever. Its text is echoed, its value tells a
+ * retry ([HIST-18]). */
+static void parse_cid(const struct json_value *value, struct request *out)
 {
-    return value->kind == JSON_STRING && value->decoded_len >= 1 &&
-           value->decoded_len <= CID_SIZE_MAX;
+    out->cid = (struct str){NULL, 0};
+    out->cid_value = out->cid;
+    out->cid_valid = value->kind == JSON_ABSENT;
+    if (decode(value, out->cid_decoded, CID_SIZE_MAX, &out->cid_value) && value->decoded_len > 0) {
+        out->cid_valid = true;
+        out->cid = value->text;
+    }
+}
+
+/* [HIST-9] */
+static void parse_since(const struct json_value *value, struct request *out)
+{
+    char room[MESSAGE_ID_SIZE_MAX];
+    struct str text;
+    out->has_since = value->kind != JSON_ABSENT;
+    out->since = MESSAGE_ID_NONE;
+    out->since_valid = !out->has_since || (decode(value, room, sizeof room, &text) &&
+                                           message_id_parse(text, &out->since));
 }
 
 enum err request_parse(struct str text, struct request *out)
@@ -157,13 +174,17 @@ enum err request_parse(struct str text, struct request *out)
     if (!json_scan_object(text, keep_member, members) || !find_type(&members[MEMBER_TYPE], &type)) {
         return ERR_ILLEGAL;
     }
-    const struct json_value *cid = &members[MEMBER_CID];
-    const struct str none = {NULL, 0};
+    enum member uid = request_types[type].uid;
     out->type = type;
-    out->cid_valid = cid->kind == JSON_ABSENT || is_cid(cid);
-    out->cid = out->cid_valid ? cid->text : none;
-    out->uid = none;
-    out->uid_valid = parse_uid(&members[request_types[type].uid], out->decoded, &out->uid);
+    parse_cid(&members[MEMBER_CID], out);
+    out->uid = (struct str){NULL, 0};
+    out->uid_valid = uid != MEMBER_NONE && parse_uid(&members[uid], out->decoded, &out->uid);
     out->body = members[MEMBER_BODY].text;
+    parse_since(&members[MEMBER_SINCE], out);
     return ERR_OK;
+}
+
+bool body_is_valid(struct str text)
+{
+    return json_scan_text(text);
 }

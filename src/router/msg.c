@@ -1,9 +1,11 @@
 /* msg: every device of a uid gets a body. SPEC 4.3. */
-#include "chat/mem.h"
 #include "router/handlers.h"
+#include "router/history.h"
 
-bool msg_is_flawed(const struct request *request, enum reply_kind *refusal)
+bool msg_is_flawed(const struct session *session, const struct request *request,
+                   enum reply_kind *refusal)
 {
+    (void)session;
     if (!request->uid_valid) {
         *refusal = REPLY_INVALID_TO; /* [MSG-6] */
         return true;
@@ -15,46 +17,64 @@ bool msg_is_flawed(const struct request *request, enum reply_kind *refusal)
     return false;
 }
 
-/* Those of 'devices' that are devices of 'uid' go to router->recipients; returns how many. The
- * store only proposes: who a connection is, the session knows ([ID-1], [MSG-3]). */
-static size_t choose_recipients(struct router *router, const conn_id *devices, size_t n,
-                                struct str uid)
+/* The store only proposes: who a connection is, the session knows ([ID-1], [MSG-3]). */
+static void deliver_now(struct router *router, struct str to, const struct delivery *delivery,
+                        const conn_id *devices, size_t n)
 {
-    if (n > router->recipients_max) {
-        router->recipients = mem_realloc(router->recipients, n * sizeof *router->recipients);
-        router->recipients_max = n;
-    }
-    size_t n_recipients = 0;
+    recipients_clear(router);
     for (size_t i = 0; i < n; i++) {
         const struct session *session = sessions_get(router->sessions, devices[i]);
-        if (session != NULL && session_is_device(session, uid)) {
-            router->recipients[n_recipients++] = devices[i];
+        if (session != NULL && session_is_device(session, to)) {
+            recipients_add(router, devices[i]);
         }
     }
-    return n_recipients;
+    recipients_deliver(router, delivery);
+}
+
+void msg_deliver(struct router *router, struct str to, const struct delivery *delivery,
+                 struct message_id previous, const conn_id *devices, size_t n)
+{
+    if (router->history != NULL) {
+        history_deliver(router, to, delivery, previous, devices, n);
+    } else {
+        deliver_now(router, to, delivery, devices, n);
+    }
+}
+
+static void take_to_devices(struct slot *slot, const struct sent *sent)
+{
+    struct router *router = slot->session->router;
+    struct str to = slot->request.uid;
+    if (sent->is_dup) {
+        history_newest_known(router, to, sent->id, sent->devices, sent->n);
+        return;
+    }
+    struct delivery delivery = {
+        .from = session_uid(slot->session), .body = slot->request.body, .id = sent->id};
+    msg_deliver(router, to, &delivery, sent->previous, sent->devices, sent->n);
 }
 
 /* 'ctx' is the slot: it and its session live until router_answer(), also if the connection
  * closes. */
-static void msg_found(void *ctx, enum err err, const conn_id *devices, size_t n)
+static void msg_sent(void *ctx, const struct sent *sent)
 {
     struct slot *slot = ctx;
-    struct router *router = slot->session->router;
-    if (err != ERR_OK) {
-        router_answer(slot, REPLY_UNAVAILABLE, STR(""));
+    if (sent->err != ERR_OK) {
+        router_answer_kind(slot, sent->err == ERR_FULL ? REPLY_FULL : REPLY_UNAVAILABLE);
         return;
     }
-    size_t n_recipients = choose_recipients(router, devices, n, slot->request.uid);
-    if (n_recipients > 0) {
-        struct delivery delivery = {.from = session_uid(slot->session), .body = slot->request.body};
-        router->sink->ops->deliver(router->sink, router->recipients, n_recipients, &delivery);
-    }
+    take_to_devices(slot, sent);
     /* Behind the delivery, so that a sender that is a device of 'to' gets that first
      * ([ORDER-3]). */
-    router_answer(slot, REPLY_SENT, STR(""));
+    struct reply reply = {.kind = REPLY_SENT, .id = sent->id, .is_dup = sent->is_dup};
+    router_answer(slot, &reply);
 }
 
 void msg_ask(struct router *router, struct slot *slot)
 {
-    router->store->ops->find(router->store, slot->request.uid, msg_found, slot);
+    struct message message = {.to = slot->request.uid,
+                              .from = session_uid(slot->session),
+                              .body = slot->request.body,
+                              .cid = slot->request.cid_value};
+    router->store->ops->send(router->store, &message, msg_sent, slot);
 }

@@ -6,6 +6,7 @@
 
 #include "chat/id_table.h"
 #include "chat/mem.h"
+#include "router/reader.h"
 
 struct sessions {
     struct id_table *by_conn;
@@ -21,6 +22,7 @@ struct sessions *sessions_create(void)
 
 static void session_free(struct session *session)
 {
+    reader_destroy(session->reader);
     while (session->first != NULL) {
         struct slot *slot = session->first;
         session->first = slot->next;
@@ -89,6 +91,11 @@ size_t sessions_n_signed(const struct sessions *sessions)
     return sessions->n_signed;
 }
 
+struct session *sessions_next(const struct sessions *sessions, size_t *cursor)
+{
+    return id_table_next(sessions->by_conn, cursor);
+}
+
 bool session_is_signed(const struct session *session)
 {
     return session->uid_len > 0;
@@ -136,6 +143,11 @@ struct slot *slot_create(const struct request *request)
     char *to = slot->text;
     copy->cid = put(&to, request->cid);
     copy->body = put(&to, request->body);
+    copy->has_since = request->has_since;
+    copy->since_valid = request->since_valid;
+    copy->since = request->since;
+    to = copy->cid_decoded;
+    copy->cid_value = put(&to, request->cid_value);
     return slot;
 }
 

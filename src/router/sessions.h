@@ -19,10 +19,10 @@ struct router;
 struct sessions;
 
 enum slot_state {
-    SLOT_QUEUED,  /* not examined yet: what stands before it in the queue decides */
-    SLOT_ASKED,   /* the store was asked; its answer is the request's effect */
-    SLOT_REFUSED, /* 'refusal' is said in its turn */
-    SLOT_CLOSING  /* no request: in its turn the connection is closed with 'close_code' */
+    SLOT_QUEUED,   /* not examined yet: what stands before it in the queue decides */
+    SLOT_ASKED,    /* the store was asked; its answer is the request's effect */
+    SLOT_ANSWERED, /* it has answered, or need not be asked: 'reply' is said in its turn */
+    SLOT_CLOSING   /* no request: in its turn the connection is closed with 'close_code' */
 };
 
 /* A request in flight, and a copy of what it needs to keep. Owned by the queue of its session,
@@ -32,9 +32,11 @@ struct slot {
     struct session *session;
     size_t size; /* bytes of memory */
     enum slot_state state;
-    enum reply_kind refusal;
+    struct reply reply; /* its cid is the request's, and it has a token only while it is said */
     uint16_t close_code;
-    struct request request; /* 'uid' is in its own 'decoded', 'cid' and 'body' are in 'text' */
+    struct message_id after; /* of a sign with history: where the device begins, */
+    bool resumes;            /* or that it goes on where it is */
+    struct request request;  /* 'uid' is in its own 'decoded', 'cid' and 'body' are in 'text' */
     char text[];
 };
 
@@ -51,7 +53,8 @@ struct session {
     bool ended;        /* it was illegal or broken: what it sends from now on is not processed */
     bool braked;       /* the sink was asked to receive no more */
     bool given_up;     /* closed, and the store was unavailable: it is not asked any more */
-    size_t uid_len;    /* 0: not signed yet */
+    struct reader *reader; /* history.c: how far it has got its messages; NULL without history */
+    size_t uid_len;        /* 0: not signed yet */
     char uid[UID_SIZE_MAX];
 };
 
@@ -77,6 +80,10 @@ size_t sessions_n_signed(const struct sessions *sessions);
 
 bool session_is_signed(const struct session *session);
 struct str session_uid(const struct session *session); /* borrows; len 0: not signed */
+
+/* Every session once, in no order: start with *cursor 0; NULL ends. Nothing may be added or removed
+ * meanwhile. */
+struct session *sessions_next(const struct sessions *sessions, size_t *cursor);
 
 /* Is the session a device of 'uid': open, and signed as it byte for byte ([UID-4])? */
 bool session_is_device(const struct session *session, struct str uid);

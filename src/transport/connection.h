@@ -14,9 +14,11 @@
 #include "transport/deadline_wheel.h"
 #include "transport/frame_guard.h"
 #include "transport/outbox.h"
+#include "transport/throttle.h"
 
 struct lws;
 struct transport;
+struct address;
 
 enum connection_state {
     CONNECTION_HANDSHAKE, /* accepted, not upgraded: the router does not know it */
@@ -42,16 +44,25 @@ struct connection {
     struct frame_guard guard;
     struct inbox inbox;
     struct outbox outbox;
+    size_t held_size;        /* bytes that libwebsockets keeps because the kernel has no room */
+    size_t counted_size;     /* what of both is counted in transport.outboxes_size */
+    struct address *address; /* NULL: addresses are not counted */
+    struct throttle throttle;
+    struct connection *handshake_before; /* in the line of handshakes, oldest first */
+    struct connection *handshake_behind;
     uint64_t heard_ms;        /* when the last byte came from the peer */
     struct deadline deadline; /* of the handshake, of the next ping or its answer, of the close */
     struct connection *next_to_flush;
     uint16_t close_code; /* not 0: close with it when the outbox has left */
     bool to_flush;       /* is in the transport's list of those that have something to say */
     bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
+    bool to_drain;    /* the router was told that there is no room: it is told when there is */
     bool pinged;      /* a ping is out, and nothing came since */
     bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
     bool tcp_ended;   /* the peer ended its half of TCP */
     bool deaf;        /* what the peer still sends is not received */
+    bool braked;      /* the router wants no more for now */
+    bool throttled;   /* it has made too many requests: no more for now */
 };
 
 struct connection *connection_create(struct transport *transport, struct loop *loop, conn_id id,

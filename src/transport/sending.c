@@ -18,6 +18,7 @@ enum {
     CLOSE_UNANSWERED_MS = 100 /* for our close frame to leave */
 };
 
+_Static_assert((int)WHEEL_TICK_MS == (int)ROUTER_TICK_MS, "one tick serves both");
 _Static_assert(LWS_PRE <= OUTBOX_HEADROOM,
                "libwebsockets wants more room in front of what it writes");
 
@@ -38,10 +39,19 @@ static void mark_to_flush(struct connection *connection)
     }
 }
 
+void connection_count_outbox(struct connection *connection)
+{
+    struct transport *transport = connection->transport;
+    transport->outboxes_size -= connection->counted_size;
+    connection->counted_size = connection->outbox.len + connection->held_size;
+    transport->outboxes_size += connection->counted_size;
+}
+
 /* Close without waiting for the peer to take what it has not read. */
 static void close_at_once(struct connection *connection)
 {
     outbox_clear(&connection->outbox);
+    connection_count_outbox(connection);
     connection_close(connection, CLOSE_POLICY);
     transport_attend(connection);
 }
@@ -60,6 +70,37 @@ static bool sends(const struct connection *connection)
            connection->close_code == 0;
 }
 
+static void write_out(struct connection *connection)
+{
+    size_t len = connection->outbox.len;
+    if (len > 0) {
+        /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
+        (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), len, LWS_WRITE_RAW);
+        outbox_clear(&connection->outbox);
+    }
+    if (lws_partial_buffered(connection->wsi)) {
+        connection->blocked = true;
+        connection->held_size += len; /* at most */
+        lws_callback_on_writable(connection->wsi);
+    }
+    connection_count_outbox(connection);
+}
+
+/* [WS-12] All outboxes together have their limit, too: above it, whoever does not read is
+ * closed, and the others are written to at once. */
+static void relieve(struct connection *connection)
+{
+    const struct transport *transport = connection->transport;
+    if (transport->outboxes_size <= transport->options.outboxes_size_max) {
+        return;
+    }
+    if (connection->blocked) {
+        close_slow_reader(connection);
+    } else {
+        write_out(connection);
+    }
+}
+
 static void append(struct connection *connection, struct str text)
 {
     if (connection->outbox.len + text.len > connection->transport->options.outbox_size_max) {
@@ -67,7 +108,9 @@ static void append(struct connection *connection, struct str text)
         return;
     }
     outbox_append(&connection->outbox, FRAME_TEXT, text);
+    connection_count_outbox(connection);
     mark_to_flush(connection);
+    relieve(connection);
 }
 
 static struct connection *find(struct sink *sink, conn_id conn)
@@ -106,6 +149,32 @@ static void send_delivery(struct sink *sink, const conn_id *conns, size_t n,
     }
 }
 
+static void send_ping(struct sink *sink, conn_id conn, struct str payload)
+{
+    struct connection *connection = find(sink, conn);
+    if (sends(connection)) {
+        outbox_append(&connection->outbox, FRAME_PING, payload);
+        mark_to_flush(connection);
+    }
+}
+
+/* Half of the outbox, so that replies have room whatever history pours in. */
+static bool has_room(const struct connection *connection)
+{
+    size_t size_max = connection->transport->options.outbox_size_max;
+    return !connection->blocked && connection->outbox.len < size_max / 2;
+}
+
+static bool takes_more(struct sink *sink, conn_id conn)
+{
+    struct connection *connection = find(sink, conn);
+    if (!sends(connection) || has_room(connection)) {
+        return true; /* what is sent to one that is gone goes nowhere */
+    }
+    connection->to_drain = true;
+    return false;
+}
+
 static void close_from_router(struct sink *sink, conn_id conn, uint16_t code)
 {
     struct connection *connection = find(sink, conn);
@@ -118,13 +187,16 @@ static void receive_more(struct sink *sink, conn_id conn, bool more)
 {
     struct connection *connection = find(sink, conn);
     if (connection != NULL && connection->state == CONNECTION_OPEN) {
-        lws_rx_flow_control(connection->wsi, more ? 1 : 0);
+        connection->braked = !more;
+        connection_receive_more(connection);
     }
 }
 
 const struct sink_ops transport_sink_ops = {
     .reply = send_reply,
     .deliver = send_delivery,
+    .ping = send_ping,
+    .takes_more = takes_more,
     .close = close_from_router,
     .receive_more = receive_more,
 };
@@ -132,20 +204,6 @@ const struct sink_ops transport_sink_ops = {
 static bool is_to_close(const struct connection *connection)
 {
     return connection->close_code != 0 || connection->peer_closed;
-}
-
-static void write_out(struct connection *connection)
-{
-    if (connection->outbox.len > 0) {
-        /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
-        (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), connection->outbox.len,
-                        LWS_WRITE_RAW);
-        outbox_clear(&connection->outbox);
-    }
-    if (lws_partial_buffered(connection->wsi)) {
-        connection->blocked = true;
-        lws_callback_on_writable(connection->wsi);
-    }
 }
 
 /* Our close waits until all has left; the peer's does not, for a peer that leaves may not read
@@ -157,6 +215,10 @@ static void flush(struct connection *connection)
     }
     if (!connection->blocked) {
         write_out(connection);
+    }
+    if (connection->to_drain && has_room(connection)) {
+        connection->to_drain = false;
+        router_drained(connection->transport->router, connection->id);
     }
     if (connection->peer_closed || (connection->close_code != 0 && !connection->blocked)) {
         transport_attend(connection);
@@ -181,6 +243,7 @@ void connection_writeable(struct connection *connection)
 {
     if (connection->blocked && !lws_partial_buffered(connection->wsi)) {
         connection->blocked = false;
+        connection->held_size = 0;
         flush(connection);
     }
 }
@@ -335,4 +398,6 @@ void transport_tick(void *context)
     struct transport *transport = context;
     deadline_wheel_turn(&transport->wheel, loop_now_ms(transport->loop), deadline_expired,
                         transport);
+    transport_unthrottle(transport);
+    router_tick(transport->router);
 }

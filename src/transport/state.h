@@ -7,6 +7,7 @@
 
 #include "chat/id_table.h"
 #include "chat/transport.h"
+#include "transport/addresses.h"
 #include "transport/connection.h"
 #include "transport/deadline_wheel.h"
 #include "transport/listener.h"
@@ -33,6 +34,12 @@ struct transport {
     conn_id last_id;
     struct conn_list to_flush;  /* have something to say */
     struct conn_list to_attend; /* transport_attend() */
+    struct conn_list throttled; /* wait for a token */
+    size_t outboxes_size; /* bytes that wait in all outboxes, and behind them in the library */
+    struct addresses *addresses;
+    struct connection *first_handshake; /* the line of those that are not upgraded, oldest first */
+    struct connection *last_handshake;
+    size_t n_handshakes;
     struct loop_hook *flush_hook;
     struct deadline_wheel wheel;
     struct loop_timer *wheel_timer;
@@ -47,11 +54,25 @@ struct transport {
 int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len);
 
+/* receiving.c: who is received from, and how much. */
+
+/* Stop or go on receiving, by all that speaks against it. */
+void connection_receive_more(struct connection *connection);
+
+/* A request came: no more for a while, if there were too many. */
+void connection_throttle(struct connection *connection);
+
+/* One tick of the wheel: those that were throttled may go on. */
+void transport_unthrottle(struct transport *transport);
+
 /* sending.c */
 extern const struct sink_ops transport_sink_ops;
 
 /* The hook before the loop sleeps: write what waits, each connection's in one call. */
 void transport_flush(void *transport);
+
+/* What waits to leave has changed: count it with all others'. */
+void connection_count_outbox(struct connection *connection);
 
 /* The kernel has room again for this connection. */
 void connection_writeable(struct connection *connection);
@@ -77,6 +98,9 @@ void connection_peer_closed(struct connection *connection);
 /* End it now, without a word. Not inside the connection's own callbacks. May destroy it before
  * it returns. */
 void connection_kill(struct connection *connection);
+
+/* transport.c: it is upgraded, or ends. */
+void transport_handshake_over(struct connection *connection);
 
 /* transport.c: libwebsockets has destroyed the wsi. */
 void transport_forget(struct connection *connection);

@@ -15,13 +15,17 @@ enum {
     RX_BUFFER_SIZE = 1024,        /* for each connection: what libwebsockets reads at a time */
     TX_PACKET_SIZE = 1024 * 1024, /* what it hands to the kernel at a time */
     HEADERS_SIZE_MAX = 4096,      /* of a handshake */
-    HANDSHAKES_MAX = 1024,        /* under way at once; more wait */
+    HANDSHAKES_MAX = 1000,        /* under way at once; one more ends the oldest */
+    HANDSHAKES_SPARE = 24,        /* places for those that are just ending */
     SOCKETS_MAX = 1024 * 1024,
     SOCKETS_RESERVED = 64, /* of the limit of open files: for Redis, the listener, logs */
     CLOSE_GOING_AWAY = 1001,
     TURNS_TO_CLOSE = 4 /* of the loop, for libwebsockets' handles */
 };
 
+static const char too_many_of_address[] =
+    "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n"
+    "Content-Length: 39\r\n\r\nToo many connections from your address\n";
 static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
                                "Content-Length: 21\r\n\r\nToo many connections\n";
 
@@ -75,7 +79,7 @@ static enum err create_context(struct transport *transport)
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .foreign_loops = foreign_loops,
         .max_http_header_data = HEADERS_SIZE_MAX,
-        .max_http_header_pool = HANDSHAKES_MAX,
+        .max_http_header_pool = HANDSHAKES_MAX + HANDSHAKES_SPARE,
         .retry_and_idle_policy = &no_keepalive,
         .vhost_name = "chatd",
         .pcontext = &transport->context,
@@ -109,6 +113,7 @@ enum err transport_create(struct loop *loop, const struct transport_options *opt
     transport->loop = loop;
     transport->listener = listener;
     transport->connections = id_table_create();
+    transport->addresses = addresses_create();
     transport->connections_max = connections_max(options);
     deadline_wheel_init(&transport->wheel, loop_now_ms(loop));
     transport->wheel_timer = loop_timer_create(loop, transport_tick, transport);
@@ -133,18 +138,61 @@ uint16_t transport_port(const struct transport *transport)
     return listener_port(transport->listener);
 }
 
-static void refuse(int socket)
+static void refuse(int socket, struct str answer)
 {
-    (void)send(socket, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL);
+    (void)send(socket, answer.ptr, answer.len, MSG_NOSIGNAL);
     close(socket);
 }
 
+/* ---- handshakes ---- */
+
+static void handshake_begins(struct transport *transport, struct connection *connection)
+{
+    connection->handshake_before = transport->last_handshake;
+    if (transport->last_handshake != NULL) {
+        transport->last_handshake->handshake_behind = connection;
+    } else {
+        transport->first_handshake = connection;
+    }
+    transport->last_handshake = connection;
+    transport->n_handshakes++;
+}
+
+void transport_handshake_over(struct connection *connection)
+{
+    struct transport *transport = connection->transport;
+    struct connection *before = connection->handshake_before;
+    struct connection *behind = connection->handshake_behind;
+    if (before == NULL && transport->first_handshake != connection) {
+        return; /* it was over already */
+    }
+    *(before != NULL ? &before->handshake_behind : &transport->first_handshake) = behind;
+    *(behind != NULL ? &behind->handshake_before : &transport->last_handshake) = before;
+    connection->handshake_before = NULL;
+    connection->handshake_behind = NULL;
+    transport->n_handshakes--;
+}
+
+/* Peers that begin many handshakes and finish none must not keep others from theirs. */
+static void end_oldest_handshake(struct transport *transport)
+{
+    struct connection *oldest = transport->first_handshake;
+    log_line(LOG_WARN, "handshake_cut", "connection=%llu waiting_ms=%llu",
+             (unsigned long long)oldest->id,
+             (unsigned long long)(loop_now_ms(transport->loop) - oldest->heard_ms));
+    connection_kill(oldest);
+}
+
+/* ---- connections ---- */
+
 /* libwebsockets takes the socket; it reports what becomes of it to websocket_event(). */
-static void adopt(struct transport *transport, int socket)
+static void adopt(struct transport *transport, int socket, struct address *address)
 {
     struct connection *connection =
         connection_create(transport, transport->loop, ++transport->last_id, socket);
+    connection->address = address;
     id_table_put(transport->connections, connection->id, connection);
+    handshake_begins(transport, connection);
     deadline_set(&transport->wheel, &connection->deadline,
                  connection->heard_ms + transport->options.handshake_timeout_ms);
     wire_attach(connection);
@@ -171,10 +219,22 @@ static void accepted(void *context, int socket)
 {
     struct transport *transport = context;
     if (id_table_count(transport->connections) >= transport->connections_max) {
-        refuse(socket);
+        refuse(socket, STR(too_many));
         return;
     }
-    adopt(transport, socket);
+    struct address *address = NULL;
+    uint32_t per_address_max = transport->options.connections_per_address_max;
+    if (per_address_max > 0) {
+        address = addresses_enter(transport->addresses, socket, per_address_max);
+        if (address == NULL) {
+            refuse(socket, STR(too_many_of_address));
+            return;
+        }
+    }
+    if (transport->n_handshakes >= HANDSHAKES_MAX) {
+        end_oldest_handshake(transport);
+    }
+    adopt(transport, socket, address);
 }
 
 void transport_start(struct transport *transport, struct router *router)
@@ -199,6 +259,11 @@ void transport_forget(struct connection *connection)
     struct transport *transport = connection->transport;
     wire_detach(connection);
     id_table_take(transport->connections, connection->id);
+    transport_handshake_over(connection);
+    transport->outboxes_size -= connection->counted_size;
+    if (connection->address != NULL) {
+        addresses_leave(transport->addresses, connection->address);
+    }
     connection_destroy(connection);
     stop_if_empty(transport);
 }
@@ -282,6 +347,8 @@ void transport_destroy(struct transport *transport)
     destroy_context(transport);
     wire_fini();
     id_table_destroy(transport->connections);
+    addresses_destroy(transport->addresses);
+    free(transport->throttled.ids);
     free(transport->to_flush.ids);
     free(transport->to_attend.ids);
     free(transport->scratch);

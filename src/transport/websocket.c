@@ -9,33 +9,17 @@
 #include "chat/mem.h"
 #include "chat/parser.h"
 #include "chat/utf8.h"
+#include "transport/http.h"
 #include "transport/state.h"
 
 enum {
     CLOSE_NOT_UTF8 = 1007,
     CLOSE_TOO_BIG = 1009,
     VERSION_SIZE_MAX = 64,
-    HTTP_ANSWER_SIZE_MAX = 512,
     INBOX_CAPACITY_MIN = 4096
 };
 
 #define WHITE_SPACE " \t"
-
-/* An answer in plain HTTP, with what a client has to know to do better. Written here, for
- * libwebsockets calls it HTTP/1.0, in which Upgrade means nothing. Returns what tells
- * libwebsockets to end the connection. */
-static int answer_http(struct lws *wsi, const char *status, const char *text)
-{
-    char buffer[LWS_PRE + HTTP_ANSWER_SIZE_MAX];
-    int len = snprintf(buffer + LWS_PRE, HTTP_ANSWER_SIZE_MAX,
-                       "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-                       "Connection: Upgrade, close\r\nUpgrade: websocket\r\n"
-                       "Sec-WebSocket-Version: 13\r\n\r\n%s",
-                       status, strlen(text), text);
-    assert(len > 0 && len < HTTP_ANSWER_SIZE_MAX);
-    (void)lws_write(wsi, (uint8_t *)buffer + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_FINAL);
-    return -1;
-}
 
 /* White space around a header's value is no part of it: RFC 9110 section 5.5. */
 static bool has_version_13(struct lws *wsi)
@@ -54,10 +38,11 @@ static bool has_version_13(struct lws *wsi)
 static int confirm_upgrade(struct lws *wsi)
 {
     if (!has_version_13(wsi)) {
-        return answer_http(wsi, "426 Upgrade Required", "Sec-WebSocket-Version has to be 13.\n");
+        return http_refuse_upgrade(wsi, "426 Upgrade Required",
+                                   "Sec-WebSocket-Version has to be 13.\n");
     }
     if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) <= 0) {
-        return answer_http(wsi, "400 Bad Request", "Sec-WebSocket-Key is missing.\n");
+        return http_refuse_upgrade(wsi, "400 Bad Request", "Sec-WebSocket-Key is missing.\n");
     }
     return 0;
 }
@@ -71,6 +56,7 @@ static int established(struct connection *connection)
         return -1;
     }
     connection->state = CONNECTION_OPEN;
+    transport_handshake_over(connection);
     connection_watch_life(connection);
     router_opened(connection->transport->router, connection->id);
     return 0;
@@ -145,6 +131,9 @@ static void received(struct connection *connection, struct str piece)
         return;
     }
     bool complete = announced == 0 && lws_is_final_fragment(connection->wsi);
+    if (complete) {
+        connection_throttle(connection);
+    }
     if (complete && inbox->len == 0) {
         handle_message(connection, piece);
         return;
@@ -153,6 +142,13 @@ static void received(struct connection *connection, struct str piece)
     if (complete) {
         handle_message(connection, (struct str){inbox->memory, inbox->len});
         inbox_clear(inbox);
+    }
+}
+
+static void ponged(struct connection *connection, struct str payload)
+{
+    if (connection->state == CONNECTION_OPEN) {
+        router_ponged(connection->transport->router, connection->id, payload);
     }
 }
 
@@ -174,15 +170,16 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        /* Somebody looks at the server with a browser or curl. */
-        return answer_http(wsi, "426 Upgrade Required",
-                           "This is a WebSocket server: connect with ws://.\n");
+        return http_answer_request(connection, wsi);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi);
     case LWS_CALLBACK_ESTABLISHED:
         return established(connection);
     case LWS_CALLBACK_RECEIVE:
         received(connection, (struct str){in, len});
+        return 0;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        ponged(connection, (struct str){in, len});
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         connection_writeable(connection);

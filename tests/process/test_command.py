@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+
+QUEUE_LINGERS_MS = 20_000
 
 
 def ask(client: ClientConnection, **request: Any) -> dict[str, Any]:
@@ -112,6 +115,9 @@ def test_version(run: Run) -> None:
         (["--listen", "nowhere"], EX_CONFIG, "listen"),
         (["--ping-interval-ms", "1"], EX_CONFIG, "ping-interval-ms"),
         (["--redis", "http://127.0.0.1"], EX_CONFIG, "redis"),
+        (["--features", "history,telepathy"], EX_CONFIG, "there is no such feature"),
+        (["--broadcasters", "admin,,root"], EX_CONFIG, "broadcasters"),
+        (["--history-messages-max", "999"], EX_CONFIG, "history-messages-max"),
         (["--config", "/nonexistent/chatd.conf"], EX_CONFIG, "/nonexistent/chatd.conf"),
     ],
 )
@@ -223,6 +229,108 @@ def test_connections_above_the_limit_of_open_files_are_refused_in_http(program: 
         assert chatd.exit_code() == 0
     finally:
         chatd.end()
+
+
+# ---- Features
+
+
+def test_features_that_are_not_named_are_not_served(start: Start) -> None:
+    chatd = start("--features", "none")
+    with connect(chatd.url) as alice, connect(chatd.url) as bob:
+        sign(alice, "alice")
+        sign(bob, "bob")
+
+        sent = ask(alice, type="msg", to="nobody", body="x")
+        refused = ask(alice, type="broadcast", body="x")
+
+        assert sent == {"status": 1, "msg": "sended"}
+        assert (refused["status"], refused["code"]) == (0, "illegal")
+        assert close_code(alice) == 1008
+        assert ask(bob, type="sign", uid="bob", since="yesterday")["status"] == 1
+
+
+def test_broadcast_is_served_to_those_who_may(start: Start) -> None:
+    chatd = start("--features", "broadcast", "--broadcasters", "root,admin")
+    with connect(chatd.url) as admin, connect(chatd.url) as bob:
+        sign(admin, "admin")
+        sign(bob, "bob")
+
+        denied = ask(bob, type="broadcast", body="x")
+        admin.send('{"type":"broadcast","body":"all of you"}')
+
+        assert (denied["status"], denied["code"]) == (0, "denied")
+        broadcast = {"body": "all of you", "from": "admin", "broadcast": 1}
+        assert json.loads(admin.recv(timeout=5)) == broadcast
+        assert json.loads(admin.recv(timeout=5)) == {"status": 1, "msg": "sended"}
+        assert json.loads(bob.recv(timeout=5)) == broadcast
+
+
+def test_broadcast_is_for_everybody_unless_some_are_named(start: Start) -> None:
+    chatd = start(features="broadcast")
+    with connect(chatd.url) as alice:
+        sign(alice, "alice")
+
+        alice.send('{"type":"broadcast","body":1}')
+
+        assert json.loads(alice.recv(timeout=5)) == {"body": 1, "from": "alice", "broadcast": 1}
+
+
+def test_history_keeps_a_message_for_who_is_offline(start: Start) -> None:
+    chatd = start("--features", "history")
+    with connect(chatd.url) as alice, connect(chatd.url) as bob:
+        sign(alice, "alice")
+        sent = ask(alice, type="msg", to="bob", body="hi", cid="m1")
+        again = ask(alice, type="msg", to="bob", body="hi", cid="m1")
+
+        sign(bob, "bob")
+
+        assert again == sent | {"dup": 1}
+        delivery = json.loads(bob.recv(timeout=5))
+        assert (delivery["body"], delivery["from"], delivery["id"]) == ("hi", "alice", sent["id"])
+        now_ms = time.time() * 1000
+        assert now_ms - 60_000 < delivery["time"] < now_ms + 60_000
+
+
+def test_history_takes_as_many_messages_as_are_configured(start: Start) -> None:
+    chatd = start("--features", "history", "--history-messages-max", "1001")
+    with connect(chatd.url) as alice:
+        sign(alice, "alice")
+        for _ in range(1002):
+            alice.send('{"type":"msg","to":"bob","body":0}')
+
+        replies = [json.loads(alice.recv(timeout=5)) for _ in range(1002)]
+
+        assert [reply["status"] for reply in replies] == [1] * 1001 + [0]
+        assert replies[-1]["code"] == "full"
+
+
+def test_history_in_memory_has_a_limit(start: Start) -> None:
+    chatd = start("--features", "history", "--history-memory-max", "1048576")
+    with connect(chatd.url) as alice:
+        sign(alice, "alice")
+
+        replies = [ask(alice, type="msg", to="bob", body="x" * 60000) for _ in range(18)]
+
+        assert [reply["status"] for reply in replies] == [1] * 17 + [0]
+        assert replies[-1]["code"] == "unavailable"
+
+
+def note_at_start(chatd: Chatd) -> str:
+    found = re.search(r' info mapping_in_memory note="(.*)"', chatd.log())
+    return found[1] if found else ""
+
+
+def test_what_is_gone_when_it_ends_is_said_at_the_start(start: Start, private_redis: Redis) -> None:
+    """Memory keeps what history promises for as long as the process lives: [HIST-2] wants that documented."""
+    without = start()
+    with_history = start("--features", "history")
+    on_redis = start("--features", "history", redis=private_redis.url)
+
+    assert note_at_start(without) == "one node only; who is signed as whom is gone when it ends"
+    assert note_at_start(with_history) == (
+        "one node only; who is signed as whom, and every message, is gone when it ends"
+    )
+    assert note_at_start(on_redis) == ""
 
 
 # ---- Stopping
@@ -361,7 +469,10 @@ def test_traces_in_redis_are_there_while_signed_and_gone_behind_it(
 
         assert close_code(alice) == 1001
         assert chatd.exit_code() == 0
-    assert keys.keys("*") == ["somebody's"]
+    # What other nodes may still write to ends by itself; all else is gone.
+    queues = keys.keys("chat_node_queue:*")
+    assert all(0 < keys.pttl(queue) <= QUEUE_LINGERS_MS for queue in queues)
+    assert sorted(keys.keys("*")) == sorted(["somebody's", *queues])
 
 
 def test_redis_that_hangs_does_not_hold_up_the_end(start: Start, private_redis: Redis) -> None:

@@ -37,10 +37,11 @@ def conversation_lines() -> Iterator[tuple[int, bool, Any]]:
     inside = False
     for number, line in enumerate(SPEC.splitlines(), 1):
         if line.startswith("```"):
-            inside = line == "```conversation"
+            inside = line.startswith("```conversation")
         found = re.fullmatch(r"[A-Z]([<>]) ([\[{].*)", line)
         if inside and found:
-            text = found[2].replace("<token>", TOKEN)
+            text = re.sub("<id [0-9]+>", "1795613497042-0", found[2].replace("<token>", TOKEN))
+            text = text.replace('"<time>"', "1795613497042")
             yield number, found[1] == ">", json.loads(text)
 
 
@@ -77,18 +78,18 @@ def test_message_in_spec_fits_its_schema(number: int, sent: bool, message: dict[
 
 @pytest.mark.parametrize(("number", "sent", "message"), BAD, ids=lambda value: str(value)[:60])
 def test_request_that_spec_answers_as_wrong_fits_no_schema(number: int, sent: bool, message: Any) -> None:
-    assert not validator("sign.json").is_valid(message)
-    assert not validator("msg.json").is_valid(message)
+    for name in ("sign.json", "msg.json", "broadcast.json"):
+        assert not validator(name).is_valid(message)
 
 
 REPLIES_IN_TABLE = [
     json.loads(text.replace('"token":T', f'"token":"{TOKEN}"'))
-    for text in re.findall(r'\| `(\{"status".*?\})` \|', SPEC)
+    for text in re.findall(r'\| `(\{"status".*?\})`', SPEC)
 ]
 
 
 def test_table_of_replies_is_found() -> None:
-    assert len(REPLIES_IN_TABLE) == 9
+    assert len(REPLIES_IN_TABLE) == 15
 
 
 @pytest.mark.parametrize("reply", REPLIES_IN_TABLE, ids=lambda reply: str(reply.get("code", reply["msg"])))
@@ -104,7 +105,13 @@ RIGHT = [
     ("sign.json", {"type": "sign", "uid": "é" * 128, "cid": "c" * 64}),
     ("msg.json", {"type": "msg", "to": "1002", "body": None}),
     ("msg.json", {"type": "msg", "to": 0, "body": False}),
+    ("sign.json", {"type": "sign", "uid": "1001", "since": "9007199254740991-10"}),
+    ("broadcast.json", {"type": "broadcast", "body": None, "to": "1002"}),
     ("reply.json", {"status": 0, "msg": "发送失败\uff0c未登入"}),
+    ("reply.json", {"status": 1, "msg": "注册成功", "token": TOKEN, "gap": 1}),
+    ("reply.json", {"status": 1, "msg": "sended", "id": "0-1", "dup": 1, "cid": "c"}),
+    ("delivery.json", {"body": "hi", "from": "1001", "id": "1-0", "time": 1}),
+    ("delivery.json", {"body": None, "from": "1001", "broadcast": 1}),
     ("delivery.json", {"body": {"status": 1}, "from": "1001"}),
 ]
 WRONG = [
@@ -123,6 +130,10 @@ WRONG = [
     ("sign.json", {"type": "sign", "uid": "1001", "cid": ""}),
     ("sign.json", {"type": "sign", "uid": "1001", "cid": "c" * 65}),
     ("sign.json", {"type": "sign", "uid": "1001", "cid": 7}),
+    *(
+        ("sign.json", {"type": "sign", "uid": "1001", "since": since})
+        for since in ("yesterday", "1", "01-0", "1-01", "-1-0", "1-0-0", "1-0 ", "1" * 17 + "-0", 1, None)
+    ),
     ("msg.json", {"type": "msg", "to": "1002"}),
     ("msg.json", {"type": "msg", "body": "hi"}),
     ("msg.json", {"type": "msg", "to": True, "body": "hi"}),
@@ -141,6 +152,20 @@ WRONG = [
     ("reply.json", {"status": 0, "msg": "非法请求", "code": "illegal"}),
     ("reply.json", {"status": 0, "msg": "非法请求", "disconnect": 1, "cid": "7"}),
     ("reply.json", {"status": 0, "msg": "服务不可用", "disconnect": 1}),
+    ("broadcast.json", {"type": "broadcast"}),
+    ("broadcast.json", {"type": "broadcast", "body": 1, "cid": ""}),
+    ("broadcast.json", {"type": "msg", "body": 1}),
+    ("reply.json", {"status": 1, "msg": "sended", "dup": 1}),
+    ("reply.json", {"status": 1, "msg": "sended", "id": "1-0", "dup": 0}),
+    ("reply.json", {"status": 1, "msg": "sended", "gap": 1}),
+    ("reply.json", {"status": 1, "msg": "注册成功", "token": TOKEN, "id": "1-0"}),
+    ("reply.json", {"status": 1, "msg": "注册成功", "token": TOKEN, "gap": True}),
+    ("reply.json", {"status": 0, "msg": "没有权限", "code": "full"}),
+    ("reply.json", {"status": 0, "msg": "对方离线消息已满", "code": "full", "id": "1-0"}),
+    ("delivery.json", {"body": "hi", "from": "1001", "id": "1-0"}),
+    ("delivery.json", {"body": "hi", "from": "1001", "id": "1-0", "time": "1"}),
+    ("delivery.json", {"body": "hi", "from": "1001", "broadcast": True}),
+    ("delivery.json", {"body": "hi", "from": "1001", "broadcast": 1, "id": "1-0", "time": 1}),
     ("delivery.json", {"from": "1001"}),
     ("delivery.json", {"body": "hi"}),
     ("delivery.json", {"body": "hi", "from": 1001}),
@@ -251,7 +276,7 @@ def test_asyncapi_refers_to_what_exists() -> None:
         for part in pointer.split("/")[1:]:
             node = node[part.replace("~1", "/").replace("~0", "~")]
 
-    assert {"sign.json", "msg.json", "reply.json", "delivery.json"} <= found
+    assert {"sign.json", "msg.json", "broadcast.json", "reply.json", "delivery.json"} <= found
 
 
 def test_asyncapi_has_an_operation_for_every_message() -> None:

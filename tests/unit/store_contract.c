@@ -17,7 +17,7 @@ enum {
 /* What one callback said. */
 struct answer {
     void *ctx;
-    conn_id device; /* CONN_NONE: a find */
+    conn_id device; /* CONN_NONE: a send */
     enum err err;
     size_t n;
     conn_id devices[DEVICES_MAX];
@@ -73,13 +73,13 @@ static void on_bound(void *ctx, conn_id device, enum err err)
     fixture.n_answers++;
 }
 
-static void on_found(void *ctx, enum err err, const conn_id *devices, size_t n)
+static void on_sent(void *ctx, const struct sent *sent)
 {
-    struct answer *answer = next_answer(ctx, err);
-    assert_true(n <= DEVICES_MAX);
-    answer->n = n;
-    for (size_t i = 0; i < n; i++) {
-        answer->devices[i] = devices[i];
+    struct answer *answer = next_answer(ctx, sent->err);
+    assert_true(sent->n <= DEVICES_MAX);
+    answer->n = sent->n;
+    for (size_t i = 0; i < sent->n; i++) {
+        answer->devices[i] = sent->devices[i];
     }
     fixture.n_answers++;
 }
@@ -89,9 +89,10 @@ static void bind(struct fixture *f, conn_id device, struct str uid)
     f->store->ops->bind(f->store, device, uid, on_bound, NULL);
 }
 
-static void find(struct fixture *f, struct str uid, void *ctx)
+static void send(struct fixture *f, struct str to, void *ctx)
 {
-    f->store->ops->find(f->store, uid, on_found, ctx);
+    struct message message = {.to = to, .from = STR("sender"), .body = STR("1")};
+    f->store->ops->send(f->store, &message, on_sent, ctx);
 }
 
 static void unbind(struct fixture *f, conn_id device)
@@ -127,20 +128,20 @@ static void then_devices(const struct answer *answer, size_t n, const conn_id *d
 static void then_found(struct fixture *f, struct str uid, size_t n, const conn_id *devices)
 {
     int i = f->n_answers;
-    find(f, uid, NULL);
+    send(f, uid, NULL);
     run_until_answers(f, i + 1);
     then_devices(&f->answers[i], n, devices);
 }
 
 /* A bound device is found, and nothing is said inside the calls. */
-static void test_bind_then_find_gives_the_device(void **state)
+static void test_bind_then_send_finds_the_device(void **state)
 {
     struct fixture *f = *state;
 
     bind(f, 7, STR("alice"));
     assert_int_equal(f->n_answers, 0);
     run_until_answers(f, 1);
-    find(f, STR("alice"), f);
+    send(f, STR("alice"), f);
     assert_int_equal(f->n_answers, 1);
     run_until_answers(f, 2);
 
@@ -150,13 +151,13 @@ static void test_bind_then_find_gives_the_device(void **state)
     then_devices(&f->answers[1], 1, (conn_id[]){7});
 }
 
-/* A find sees every bind that was called before it, answered or not. */
-static void test_find_sees_a_bind_that_is_not_answered_yet(void **state)
+/* A send sees every bind that was called before it, answered or not. */
+static void test_send_sees_a_bind_that_is_not_answered_yet(void **state)
 {
     struct fixture *f = *state;
 
     bind(f, 1, STR("alice"));
-    find(f, STR("alice"), NULL);
+    send(f, STR("alice"), NULL);
     run_until_answers(f, 2);
 
     assert_int_equal(f->answers[0].device, 1);
@@ -164,7 +165,7 @@ static void test_find_sees_a_bind_that_is_not_answered_yet(void **state)
 }
 
 /* Nobody there is no error. */
-static void test_find_of_nobody_gives_nothing(void **state)
+static void test_send_of_nobody_gives_nothing(void **state)
 {
     struct fixture *f = *state;
     given_bound(f, 1, STR("alice"));
@@ -223,7 +224,7 @@ static void test_unbind_removes_the_device_at_once(void **state)
     struct fixture *f = *state;
     given_bound(f, 1, STR("alice"));
 
-    find(f, STR("alice"), NULL);
+    send(f, STR("alice"), NULL);
     unbind(f, 1);
     unbind(f, 1);
     unbind(f, 2);
@@ -234,7 +235,7 @@ static void test_unbind_removes_the_device_at_once(void **state)
     then_found(f, STR("bob"), 1, (conn_id[]){1});
 }
 
-/* Finds are answered in the order of the calls, whatever is bound in between. */
+/* Sends are answered in the order of the calls, whatever is bound in between. */
 static void test_answers_come_in_the_order_of_the_calls(void **state)
 {
     struct fixture *f = *state;
@@ -242,7 +243,7 @@ static void test_answers_come_in_the_order_of_the_calls(void **state)
 
     for (int i = 0; i < 100; i++) {
         bind(f, (conn_id)(1000 + i), STR("alice"));
-        find(f, i % 2 == 0 ? STR("nobody") : STR("somebody"), &marks[i]);
+        send(f, i % 2 == 0 ? STR("nobody") : STR("somebody"), &marks[i]);
     }
     run_until_answers(f, 200);
 
@@ -295,7 +296,7 @@ static void on_closed(void *ctx)
     f->n_closed++;
 }
 
-/* After close: "every bind and find is answered ERR_UNAVAILABLE", and 'closed' is called once. */
+/* After close: "everything is answered ERR_UNAVAILABLE", and 'closed' is called once. */
 static void test_close_answers_what_comes_later_with_unavailable(void **state)
 {
     struct fixture *f = *state;
@@ -304,7 +305,7 @@ static void test_close_answers_what_comes_later_with_unavailable(void **state)
     f->store->ops->close(f->store, on_closed, f);
     assert_int_equal(f->n_closed, 0);
     bind(f, 2, STR("alice"));
-    find(f, STR("alice"), NULL);
+    send(f, STR("alice"), NULL);
     unbind(f, 1);
     run_until_answers(f, 3);
     maker->run_until(f->loop, &f->n_closed, 1);
@@ -322,7 +323,7 @@ static void test_destroy_answers_what_is_pending(void **state)
     given_bound(f, 1, STR("alice"));
 
     bind(f, 2, STR("alice"));
-    find(f, STR("alice"), NULL);
+    send(f, STR("alice"), NULL);
     f->store->ops->destroy(f->store);
     f->store = NULL;
 
@@ -331,10 +332,10 @@ static void test_destroy_answers_what_is_pending(void **state)
     assert_int_equal(f->answers[2].err, ERR_UNAVAILABLE);
 }
 
-static void ask_again(void *ctx, enum err err, const conn_id *devices, size_t n)
+static void ask_again(void *ctx, const struct sent *sent)
 {
-    on_found(ctx, err, devices, n);
-    find(&fixture, STR("bob"), NULL);
+    on_sent(ctx, sent);
+    send(&fixture, STR("bob"), NULL);
     bind(&fixture, 9, STR("bob"));
 }
 
@@ -342,11 +343,12 @@ static void ask_again(void *ctx, enum err err, const conn_id *devices, size_t n)
 static void test_callbacks_may_ask_again(void **state)
 {
     struct fixture *f = *state;
+    const struct message to_alice = {.to = STR("alice"), .from = STR("a"), .body = STR("1")};
 
-    f->store->ops->find(f->store, STR("alice"), ask_again, NULL);
+    f->store->ops->send(f->store, &to_alice, ask_again, NULL);
     run_until_answers(f, 3);
     unbind(f, 9);
-    f->store->ops->find(f->store, STR("alice"), ask_again, NULL);
+    f->store->ops->send(f->store, &to_alice, ask_again, NULL);
     f->store->ops->destroy(f->store);
     f->store = NULL;
 
@@ -360,9 +362,9 @@ static void test_callbacks_may_ask_again(void **state)
 int run_store_contract(const struct store_maker *store_maker)
 {
     const struct CMUnitTest tests[] = {
-        CONTRACT_TEST(test_bind_then_find_gives_the_device),
-        CONTRACT_TEST(test_find_sees_a_bind_that_is_not_answered_yet),
-        CONTRACT_TEST(test_find_of_nobody_gives_nothing),
+        CONTRACT_TEST(test_bind_then_send_finds_the_device),
+        CONTRACT_TEST(test_send_sees_a_bind_that_is_not_answered_yet),
+        CONTRACT_TEST(test_send_of_nobody_gives_nothing),
         CONTRACT_TEST(test_devices_are_found_in_the_order_of_their_binds),
         CONTRACT_TEST(test_bind_to_another_uid_moves_the_device),
         CONTRACT_TEST(test_bind_again_is_one_device),

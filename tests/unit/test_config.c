@@ -107,7 +107,7 @@ static void release(FILE *stream, int kept, FILE *captured, char *text, size_t s
 static void when_read(struct fixture *f, const char *words)
 {
     char line[2048];
-    char *argv[32] = {(char[]){"chatd"}};
+    char *argv[64] = {(char[]){"chatd"}};
     int argc = 1;
     snprintf(line, sizeof line, "%s", words);
     for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
@@ -153,6 +153,12 @@ static void test_defaults_are_those_of_the_header(void **state)
     assert_false(f->config.has_redis);
     assert_int_equal(f->config.redis_timeout_ms, 2000);
     assert_int_equal(f->config.redis_refresh_ms, 20000);
+    assert_true(f->config.features.nodes);
+    assert_false(f->config.features.broadcast || f->config.features.history);
+    assert_string_equal(f->config.broadcasters, "");
+    assert_int_equal(f->config.history_messages_max, 1000);
+    assert_int_equal(f->config.history_days, 7);
+    assert_int_equal(f->config.history_memory_max, 268435456);
     assert_int_equal(f->config.connections_max, 0);
     assert_int_equal(f->config.message_size_max, 65536);
     assert_int_equal(f->config.outbox_size_max, 1048576);
@@ -166,10 +172,13 @@ static void test_flags_set_every_setting(void **state)
 {
     struct fixture *f = *state;
 
-    when_read(f, "--listen [::1]:1 --redis redis://:hush@h:2/3 --redis-timeout-ms=101 "
-                 "--redis-refresh-ms 1001 --node-name n --connections-max 4 --message-size-max "
-                 "65537 --outbox-size-max 65538 --ping-interval-ms 102 --ping-timeout-ms 103 "
-                 "--handshake-timeout-ms 104 --log-level debug");
+    when_read(f,
+              "--listen [::1]:1 --redis redis://:hush@h:2/3 --redis-timeout-ms=101 "
+              "--redis-refresh-ms 1001 --node-name n --features broadcast,history --broadcasters "
+              "a,b --history-messages-max 1002 --history-days 8 --history-memory-max 1048577 "
+              "--connections-max 4 --message-size-max 65537 --outbox-size-max 65538 "
+              "--ping-interval-ms 102 --ping-timeout-ms 103 "
+              "--handshake-timeout-ms 104 --log-level debug");
 
     then_runs(f);
     assert_string_equal(f->config.listen_host, "::1");
@@ -179,6 +188,12 @@ static void test_flags_set_every_setting(void **state)
     assert_int_equal(f->config.redis_timeout_ms, 101);
     assert_int_equal(f->config.redis_refresh_ms, 1001);
     assert_string_equal(f->config.node_name, "n");
+    assert_true(f->config.features.broadcast && f->config.features.history);
+    assert_false(f->config.features.nodes);
+    assert_string_equal(f->config.broadcasters, "a,b");
+    assert_int_equal(f->config.history_messages_max, 1002);
+    assert_int_equal(f->config.history_days, 8);
+    assert_int_equal(f->config.history_memory_max, 1048577);
     assert_int_equal(f->config.connections_max, 4);
     assert_int_equal(f->config.message_size_max, 65537);
     assert_int_equal(f->config.outbox_size_max, 65538);
@@ -457,13 +472,22 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
     assert_string_equal(f->err, "");
     assert_string_equal(f->out, "listen = [::1]:7\n"
                                 "connections-max = 0\n"
+                                "connections-per-address-max = 0\n"
                                 "redis = redis://h:6379/4\n"
                                 "# and its user and password, which are not shown\n"
                                 "redis-timeout-ms = 2000\n"
                                 "redis-refresh-ms = 20000\n"
                                 "node-name = n1\n"
+                                "features = nodes\n"
+                                "# broadcasters is not given: everybody may\n"
+                                "history-messages-max = 1000\n"
+                                "history-days = 7\n"
+                                "history-memory-max = 268435456\n"
                                 "message-size-max = 65536\n"
                                 "outbox-size-max = 1048576\n"
+                                "outboxes-size-max = 536870912\n"
+                                "request-rate-max = 0\n"
+                                "request-burst-max = 1000\n"
                                 "ping-interval-ms = 25000\n"
                                 "ping-timeout-ms = 10000\n"
                                 "handshake-timeout-ms = 10000\n"
@@ -474,7 +498,8 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
 static void test_check_config_output_is_a_valid_file(void **state)
 {
     struct fixture *f = *state;
-    when_read(f, "--check-config --listen 127.0.0.1:0 --redis redis://h");
+    when_read(f, "--check-config --listen 127.0.0.1:0 --redis redis://h --features none "
+                 "--broadcasters 1001,é");
     assert_int_equal(f->result, CONFIG_DONE);
     char first[sizeof f->out];
     strcpy(first, f->out);

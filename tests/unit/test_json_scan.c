@@ -739,6 +739,29 @@ static void test_nothing_is_accepted_that_cjson_refuses(void **state)
     assert_in_range(n_refused, 1000, 19000);
 }
 
+static const struct {
+    int line;
+    struct str text;
+    bool is_value;
+} texts[] = {
+    {__LINE__, STR_INIT("1"), true},         {__LINE__, STR_INIT(" \"a\" "), true},
+    {__LINE__, STR_INIT("[{},null]"), true}, {__LINE__, STR_INIT("{\"a\":1}"), true},
+    {__LINE__, STR_INIT(""), false},         {__LINE__, STR_INIT(" "), false},
+    {__LINE__, STR_INIT("1 2"), false},      {__LINE__, STR_INIT("1,\"from\":\"x\""), false},
+    {__LINE__, STR_INIT("[1"), false},       {__LINE__, STR_INIT("nul"), false},
+};
+
+/* A body of somebody else's is one value, and cannot bring members of its own ([WS-16]). */
+static void test_a_text_is_one_value(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (json_scan_text(texts[i].text) != texts[i].is_value) {
+            fail_msg("line %d", texts[i].line);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -755,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_long_strings_are_measured),
         cmocka_unit_test(test_same_members_as_cjson),
         cmocka_unit_test(test_nothing_is_accepted_that_cjson_refuses),
+        cmocka_unit_test(test_a_text_is_one_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ static void test_msg_is_delivered_and_answered(void **state)
     given_user(f, "bob");
 
     when_receives(f, alice, msg_to("bob", "{\"a\":[]}"));
-    then_asked(f, "find bob\n");
+    then_asked(f, "send bob\n");
     then_said(f, "");
     fake_store_answer(&f->store);
 
@@ -140,7 +140,7 @@ static void test_msg_when_store_is_unavailable_reaches_nobody(void **state)
     fake_store_answer_unavailable(&f->store);
 
     then_said(f, "1: unavailable cid=\"c\"\n");
-    then_asked(f, "find bob\n");
+    then_asked(f, "send bob\n");
 }
 
 /* [REPLY-8] [ORDER-1] Whichever of four answers fails, its request alone was not done. */
@@ -181,7 +181,7 @@ static void test_msg_when_store_names_strangers_reaches_devices_only(void **stat
     const conn_id named[] = {gone, carol, bob, unsigned_one, 4711, alice};
 
     when_receives(f, alice, msg_to("bob", "1"));
-    fake_store_answer_find(&f->store, named, sizeof named / sizeof named[0]);
+    fake_store_answer_send(&f->store, named, sizeof named / sizeof named[0]);
 
     then_said(f, "3: from alice: 1\n"
                  "1: sended\n");
@@ -195,7 +195,7 @@ static void test_msg_when_store_names_only_strangers_is_not_delivered(void **sta
     conn_id unsigned_one = given_connection(f);
 
     when_receives(f, alice, msg_to("bob", "1"));
-    fake_store_answer_find(&f->store, &unsigned_one, 1);
+    fake_store_answer_send(&f->store, &unsigned_one, 1);
 
     then_said(f, "1: sended\n");
 }
@@ -211,7 +211,7 @@ static void test_msg_when_devices_leave_meanwhile_reaches_those_that_stay(void *
     router_closed(f->router, named[0]);
     when_receives(f, named[1], sign_as("carol"));
     fake_store_answer_bind(&f->store, named[1]);
-    fake_store_answer_find(&f->store, named, 3);
+    fake_store_answer_send(&f->store, named, 3);
 
     then_said(f, "3: signed token=" ZEROS "1\n"
                  "4: from alice: 1\n"
@@ -228,7 +228,7 @@ static void test_msg_to_a_closed_connection_with_requests_in_flight(void **state
     when_receives(f, alice, msg_to("bob", "1"));
     when_receives(f, bob, msg_to("alice", "2"));
     router_closed(f->router, bob);
-    fake_store_answer_find(&f->store, &bob, 1);
+    fake_store_answer_send(&f->store, &bob, 1);
 
     then_said(f, "1: sended\n");
     fake_store_answer_all(&f->store);

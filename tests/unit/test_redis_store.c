@@ -1,267 +1,18 @@
 /* The Redis store against a real redis-server on a real loop: the contract, then SPEC 5, key by
- * key and failure by failure. A plain blocking connection of hiredis looks at what is there, as
- * another program would. */
+ * key and failure by failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "chat/loop.h"
-#include "chat/redis_store.h"
-#include "redis_server.h"
+#include "redis_fixture.h"
 #include "store_contract.h"
-
-enum {
-    TIMEOUT_MS = 600, /* of the store under test */
-    REFRESH_MS = 300,
-    PATIENCE_MS = 5000 /* until a test has failed */
-};
-
-struct fixture {
-    struct loop *loop;
-    struct mapping_store *store;
-    redisContext *redis; /* the other program */
-    int n_answers;
-    enum err err;
-    size_t n_found;
-    int n_closed;
-};
-
-static struct redis_server *server; /* one for all tests, unless a test has its own */
-static struct fixture fixture;
-
-/* ---- running the loop ---- */
-
-static void on_patience(void *ctx)
-{
-    bool *is_over = ctx;
-    *is_over = true;
-}
-
-static void on_look(void *ctx)
-{
-    loop_stop(ctx);
-}
-
-/* Run the loop until 'is_so' says so; fails the test if that takes longer than 'limit_ms'. */
-static void run_until(struct loop *loop, bool (*is_so)(void *ctx), void *ctx, uint64_t limit_ms)
-{
-    bool is_over = false;
-    struct loop_timer *patience = loop_timer_create(loop, on_patience, &is_over);
-    struct loop_timer *look = loop_timer_create(loop, on_look, loop);
-    loop_timer_start(patience, limit_ms, 0);
-    loop_timer_start(look, 1, 1);
-    while (!is_so(ctx) && !is_over) {
-        loop_run(loop);
-    }
-    loop_timer_destroy(patience);
-    loop_timer_destroy(look);
-    assert_true(is_so(ctx));
-}
-
-static bool never(void *ctx)
-{
-    uint64_t *until_ms = ctx;
-    return loop_now_ms(fixture.loop) >= *until_ms;
-}
-
-static void run_for(struct fixture *f, uint64_t ms)
-{
-    uint64_t until_ms = loop_now_ms(f->loop) + ms;
-    run_until(f->loop, never, &until_ms, ms + PATIENCE_MS);
-}
-
-struct counter {
-    const int *n;
-    int wanted;
-};
-
-static bool is_counted(void *ctx)
-{
-    const struct counter *counter = ctx;
-    return *counter->n >= counter->wanted;
-}
-
-static void run_until_count(struct loop *loop, const int *n, int wanted)
-{
-    struct counter counter = {n, wanted};
-    run_until(loop, is_counted, &counter, PATIENCE_MS);
-}
-
-/* ---- the store ---- */
-
-static struct mapping_store *make_refreshing_store(struct loop *loop, uint64_t refresh_ms)
-{
-    char url[64];
-    const char *why = "";
-    struct redis_store_options options = {
-        .node_name = "node", .timeout_ms = TIMEOUT_MS, .refresh_ms = refresh_ms};
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u/2", (unsigned)redis_server_port(server));
-    assert_int_equal(redis_url_parse(str_of(url), &options.url, &why), ERR_OK);
-    return redis_store_create(loop, &options);
-}
-
-static struct mapping_store *make_store(struct loop *loop)
-{
-    return make_refreshing_store(loop, REFRESH_MS);
-}
-
-static void on_bound(void *ctx, conn_id device, enum err err)
-{
-    struct fixture *f = ctx;
-    (void)device;
-    f->err = err;
-    f->n_answers++;
-}
-
-static void on_found(void *ctx, enum err err, const conn_id *devices, size_t n)
-{
-    struct fixture *f = ctx;
-    (void)devices;
-    f->err = err;
-    f->n_found = n;
-    f->n_answers++;
-}
-
-static enum err bind_to(struct fixture *f, conn_id device, const char *uid)
-{
-    int n = f->n_answers;
-    f->store->ops->bind(f->store, device, str_of(uid), on_bound, f);
-    assert_int_equal(f->n_answers, n);
-    run_until_count(f->loop, &f->n_answers, n + 1);
-    return f->err;
-}
-
-static enum err find(struct fixture *f, const char *uid)
-{
-    int n = f->n_answers;
-    f->store->ops->find(f->store, str_of(uid), on_found, f);
-    assert_int_equal(f->n_answers, n);
-    run_until_count(f->loop, &f->n_answers, n + 1);
-    return f->err;
-}
-
-static void given_bound(struct fixture *f, conn_id device, const char *uid)
-{
-    assert_int_equal(bind_to(f, device, uid), ERR_OK);
-}
-
-static void then_found(struct fixture *f, const char *uid, size_t n)
-{
-    assert_int_equal(find(f, uid), ERR_OK);
-    assert_int_equal(f->n_found, n);
-}
-
-/* ---- the other program ---- */
-
-/* Formats as hiredis does, %b included, so the compiler cannot check it. */
-static redisReply *ask(struct fixture *f, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    redisReply *reply = redisvCommand(f->redis, format, args);
-    va_end(args);
-    assert_non_null(reply);
-    assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
-    return reply;
-}
-
-/* An integer reply, -1 for anything else. */
-static long long number(redisReply *reply)
-{
-    long long n = reply->type == REDIS_REPLY_INTEGER ? reply->integer : -1;
-    freeReplyObject(reply);
-    return n;
-}
-
-static void run(struct fixture *f, const char *command)
-{
-    freeReplyObject(ask(f, command, NULL));
-}
-
-static void copy_text(redisReply *reply, char *out, size_t size)
-{
-    snprintf(out, size, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
-    freeReplyObject(reply);
-}
-
-/* The journal that 'fd' stands in. */
-static const char *journal_of(const char *fd)
-{
-    static char key[64];
-    snprintf(key, sizeof key, "chat_node_fds:{%.*s}", (int)(strrchr(fd, '.') - fd), fd);
-    return key;
-}
-
-/* The only member of the uid's set, or "". */
-static void only_fd(struct fixture *f, const char *uid, char *out, size_t size)
-{
-    out[0] = '\0';
-    redisReply *reply = ask(f, "SMEMBERS chat_map_uid_fd:%s", uid);
-    if (reply->elements == 1) {
-        snprintf(out, size, "%s", reply->element[0]->str);
-    }
-    freeReplyObject(reply);
-}
-
-/* The number at the end of 'fd': its device. */
-static conn_id device_of(const char *fd)
-{
-    const char *dot = strrchr(fd, '.');
-    return dot == NULL ? CONN_NONE : strtoull(dot + 1, NULL, 10);
-}
-
-static bool is_type(struct fixture *f, const char *key, const char *type)
-{
-    redisReply *reply = ask(f, "TYPE %s", key);
-    bool is = strcmp(reply->str, type) == 0;
-    freeReplyObject(reply);
-    return is;
-}
-
-static void connect_other(struct fixture *f)
-{
-    redisFree(f->redis);
-    f->redis = redisConnect("127.0.0.1", redis_server_port(server));
-    assert_int_equal(f->redis->err, 0);
-    run(f, "SELECT 2");
-}
-
-static void plant_node(struct fixture *f, const char *node, long long lease_from_now_ms)
-{
-    redisReply *time = ask(f, "TIME");
-    long long now_ms = atoll(time->element[0]->str) * 1000;
-    freeReplyObject(time);
-    number(ask(f, "ZADD chat_nodes %lld %s", now_ms + lease_from_now_ms, node));
-}
-
-static int setup(void **state)
-{
-    memset(&fixture, 0, sizeof fixture);
-    connect_other(&fixture);
-    run(&fixture, "FLUSHALL");
-    fixture.loop = loop_create();
-    fixture.store = make_store(fixture.loop);
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    f->store->ops->destroy(f->store);
-    loop_destroy(f->loop);
-    redisFree(f->redis);
-    return 0;
-}
 
 /* ---- keys ---- */
 
@@ -429,7 +180,7 @@ static void test_refresh_leaves_a_moving_device_alone(void **state)
 }
 
 /* [STORE-13] Fds in a set make nobody a device, and none is missing if the set is gone. */
-static void test_find_does_not_believe_redis(void **state)
+static void test_send_does_not_believe_redis(void **state)
 {
     struct fixture *f = *state;
     char fd[128];
@@ -445,29 +196,6 @@ static void test_find_does_not_believe_redis(void **state)
 
 /* ---- keys of another type ---- */
 
-/* In the key's place, whatever it was: the next value of another type than 'type'. Counts up
- * 'i'. */
-static bool plant_other_type(struct fixture *f, size_t *i, const char *key, const char *type)
-{
-    static const struct {
-        const char *type;
-        const char *command;
-    } rows[] = {{"string", "SET %s x"},
-                {"list", "RPUSH %s a"},
-                {"hash", "HSET %s a b"},
-                {"zset", "ZADD %s 1 a"},
-                {"set", "SADD %s a"}};
-    while (*i < sizeof rows / sizeof rows[0]) {
-        size_t row = (*i)++;
-        if (strcmp(rows[row].type, type) != 0) {
-            number(ask(f, "DEL %s", key));
-            freeReplyObject(ask(f, rows[row].command, key));
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A refresh that does not come as long as a test takes. */
 static void given_no_refresh(struct fixture *f)
 {
@@ -476,8 +204,8 @@ static void given_no_refresh(struct fixture *f)
     f->store = make_refreshing_store(f->loop, 25000);
 }
 
-/* [STORE-13] Redis is there and has answered: that is all that a find has to know. */
-static void test_find_of_another_type_finds_the_devices(void **state)
+/* [STORE-13] Redis is there and has answered: that is all that a send has to know. */
+static void test_send_of_another_type_finds_the_devices(void **state)
 {
     struct fixture *f = *state;
     given_no_refresh(f);
@@ -603,7 +331,7 @@ static void test_bind_spares_other_nodes_while_the_list_of_nodes_is_no_list(void
 
 /* ---- errors of Redis ---- */
 
-/* Out of memory, for Redis: a sign is refused and leaves nothing, finds go on. */
+/* Out of memory, for Redis: a sign is refused and leaves nothing, sends go on. */
 static void test_oom_is_unavailable_and_passes(void **state)
 {
     struct fixture *f = *state;
@@ -612,11 +340,11 @@ static void test_oom_is_unavailable_and_passes(void **state)
 
     run(f, "CONFIG SET maxmemory 1");
     enum err err = bind_to(f, 2, "bob");
-    enum err found = find(f, "alice");
+    enum err sent = send_to(f, "alice");
     run(f, "CONFIG SET maxmemory 0");
 
     assert_int_equal(err, ERR_UNAVAILABLE);
-    assert_int_equal(found, ERR_OK);
+    assert_int_equal(sent, ERR_OK);
     assert_int_equal(number(ask(f, "DBSIZE")), n_keys);
     given_bound(f, 2, "bob");
 }
@@ -694,7 +422,7 @@ static void test_flush_heals_with_the_next_lease(void **state)
 static bool works(void *ctx)
 {
     struct fixture *f = ctx;
-    return find(f, "u1") == ERR_OK;
+    return send_to(f, "u1") == ERR_OK;
 }
 
 /* [STORE-9] [STORE-10] Killed and empty when it is back: unavailable at once, then all is there
@@ -707,7 +435,7 @@ static void test_killed_and_restarted_redis_is_filled_again(void **state)
 
     redis_server_kill(server);
     uint64_t before_ms = loop_now_ms(f->loop);
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     assert_int_equal(bind_to(f, 9, "u9"), ERR_UNAVAILABLE);
     f->store->ops->unbind(f->store, 4);
     assert_true(loop_now_ms(f->loop) - before_ms < 200);
@@ -732,7 +460,7 @@ static void test_lost_link_is_reconciled(void **state)
     /* SKIPME yes is the default: every connection but this one. */
     run(f, "CLIENT KILL TYPE normal");
     f->n_answers = 0;
-    f->store->ops->find(f->store, STR("u1"), on_found, f);
+    start_send(f, "u1");
     f->store->ops->bind(f->store, 5, STR("u5"), on_bound, f);
     run_until_count(f->loop, &f->n_answers, 2);
     assert_int_equal(f->err, ERR_UNAVAILABLE);
@@ -750,7 +478,7 @@ static void test_stopped_redis_is_unavailable_in_time_and_comes_back(void **stat
 
     redis_server_pause(server);
     uint64_t before_ms = loop_now_ms(f->loop);
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
     assert_in_range(took_ms, TIMEOUT_MS - 100, TIMEOUT_MS + 300);
     assert_int_equal(bind_to(f, 2, "u7"), ERR_UNAVAILABLE);
@@ -833,7 +561,7 @@ static void test_keys_of_another_type_come_back_with_the_link(void **state)
     freeReplyObject(ask(f, "SET %s x", journal_of(fd)));
     run(f, "SET chat_nodes x");
     run(f, "CLIENT KILL TYPE normal");
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     run_until(f->loop, works, f, 3000);
 
     assert_true(is_whole(f));
@@ -922,12 +650,6 @@ static void test_start_among_keys_of_another_type_opens(void **state)
     f->store = make_store(f->loop);
     given_bound(f, 1, "u1");
     assert_int_equal(number(ask(f, "ZCARD chat_nodes")), 1);
-}
-
-static void on_closed(void *ctx)
-{
-    struct fixture *f = ctx;
-    f->n_closed++;
 }
 
 /* A clean stop leaves nothing, not even of a bind that was still in flight. */
@@ -1033,7 +755,7 @@ static void test_many_devices_survive_a_flush_and_leave(void **state)
     }
     run(f, "FLUSHALL");
     run(f, "CLIENT KILL TYPE normal");
-    assert_int_equal(find(f, "u1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     run_until(f->loop, works, f, 3000);
 
     assert_int_equal(number(ask(f, "DBSIZE")), 2 + 2 * N);
@@ -1041,16 +763,6 @@ static void test_many_devices_survive_a_flush_and_leave(void **state)
     run_until_count(f->loop, &f->n_closed, 1);
     assert_int_equal(number(ask(f, "DBSIZE")), 0);
 }
-
-static void flush(void)
-{
-    connect_other(&fixture);
-    run(&fixture, "FLUSHALL");
-    redisFree(fixture.redis);
-    fixture.redis = NULL;
-}
-
-#define REDIS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static int run_redis_tests(void)
 {
@@ -1062,8 +774,8 @@ static int run_redis_tests(void)
         REDIS_TEST(test_bind_removes_stale_fds_and_no_others),
         REDIS_TEST(test_binds_in_flight_are_not_stale),
         REDIS_TEST(test_refresh_leaves_a_moving_device_alone),
-        REDIS_TEST(test_find_does_not_believe_redis),
-        REDIS_TEST(test_find_of_another_type_finds_the_devices),
+        REDIS_TEST(test_send_does_not_believe_redis),
+        REDIS_TEST(test_send_of_another_type_finds_the_devices),
         REDIS_TEST(test_bind_replaces_a_set_of_another_type),
         REDIS_TEST(test_bind_replaces_a_journal_and_an_fd_key_of_another_type),
         REDIS_TEST(test_move_from_a_set_of_another_type_removes_it),

@@ -13,7 +13,7 @@
 
 #define TOKEN "0123456789abcdef0123456789abcdef"
 
-/* SPEC 4.1: each reply, and what it says to a program. */
+/* SPEC 4.1, 6 and 7: each reply, and what it says to a program. */
 static const struct row {
     enum reply_kind kind;
     const char *text; /* without cid */
@@ -32,8 +32,14 @@ static const struct row {
      "参数错误", NULL, "invalid_uid", false},
     {REPLY_INVALID_TO, "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_to\"}", 0, "参数错误",
      NULL, "invalid_to", false},
+    {REPLY_INVALID_SINCE, "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"invalid_since\"}", 0,
+     "参数错误", NULL, "invalid_since", false},
     {REPLY_MISSING_BODY, "{\"status\":0,\"msg\":\"参数错误\",\"code\":\"missing_body\"}", 0,
      "参数错误", NULL, "missing_body", false},
+    {REPLY_DENIED, "{\"status\":0,\"msg\":\"没有权限\",\"code\":\"denied\"}", 0, "没有权限", NULL,
+     "denied", false},
+    {REPLY_FULL, "{\"status\":0,\"msg\":\"对方离线消息已满\",\"code\":\"full\"}", 0,
+     "对方离线消息已满", NULL, "full", false},
     {REPLY_UNAVAILABLE, "{\"status\":0,\"msg\":\"服务不可用\",\"code\":\"unavailable\"}", 0,
      "服务不可用", NULL, "unavailable", false},
     {REPLY_ILLEGAL, "{\"status\":0,\"msg\":\"非法请求\",\"disconnect\":1,\"code\":\"illegal\"}", 0,
@@ -172,16 +178,51 @@ static void test_longest_cid_fits(void **state)
     }
 }
 
-/* The delivery, written to the heap with no byte to spare. Caller owns. */
-static char *write_delivery(struct str from, struct str body, size_t *len)
+#define LONGEST_ID "9007199254740991-9007199254740991"
+
+/* [HIST-5] [HIST-10] [HIST-18] What the feature history adds stands before the cid. */
+static void test_reply_has_what_history_adds(void **state)
 {
-    struct delivery delivery = {.from = from, .body = body};
-    size_t size_max = delivery_size_max(&delivery);
+    (void)state;
+    static const struct message_id longest_id = {9007199254740991, 9007199254740991};
+    const struct {
+        struct reply reply;
+        const char *want;
+    } replies[] = {
+        {{.kind = REPLY_SENT, .id = {17, 0}}, "{\"status\":1,\"msg\":\"sended\",\"id\":\"17-0\"}"},
+        {{.kind = REPLY_SENT, .id = {17, 42}, .is_dup = true, .cid = STR("\"c\"")},
+         "{\"status\":1,\"msg\":\"sended\",\"id\":\"17-42\",\"dup\":1,\"cid\":\"c\"}"},
+        {{.kind = REPLY_SENT, .id = longest_id},
+         "{\"status\":1,\"msg\":\"sended\",\"id\":\"" LONGEST_ID "\"}"},
+        {{.kind = REPLY_SIGNED, .token = STR(TOKEN), .has_gap = true},
+         "{\"status\":1,\"msg\":\"注册成功\",\"token\":\"" TOKEN "\",\"gap\":1}"},
+        {{.kind = REPLY_SIGNED, .token = STR(TOKEN), .has_gap = true, .cid = STR("\"c\"")},
+         "{\"status\":1,\"msg\":\"注册成功\",\"token\":\"" TOKEN "\",\"gap\":1,\"cid\":\"c\"}"},
+    };
+    for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
+        char *out = malloc(REPLY_SIZE_MAX);
+        assert_non_null(out);
+        size_t len = reply_write(&replies[i].reply, out);
+        assert_int_equal(len, strlen(replies[i].want));
+        assert_memory_equal(out, replies[i].want, len);
+        free(out);
+    }
+}
+
+/* The delivery, written to the heap with no byte to spare. Caller owns. */
+static char *write_whole_delivery(const struct delivery *delivery, size_t *len)
+{
+    size_t size_max = delivery_size_max(delivery);
     char *out = malloc(size_max);
     assert_non_null(out);
-    *len = delivery_write(&delivery, out);
+    *len = delivery_write(delivery, out);
     assert_true(*len <= size_max);
     return out;
+}
+
+static char *write_delivery(struct str from, struct str body, size_t *len)
+{
+    return write_whole_delivery(&(struct delivery){.from = from, .body = body}, len);
 }
 
 /* [UID-5], [BODY-2] The body as it was written, from as a string. */
@@ -200,6 +241,32 @@ static void test_delivery_is_body_then_from(void **state)
     for (size_t i = 0; i < sizeof deliveries / sizeof deliveries[0]; i++) {
         size_t len;
         char *out = write_delivery(str_of(deliveries[i].from), str_of(deliveries[i].body), &len);
+        assert_int_equal(len, strlen(deliveries[i].want));
+        assert_memory_equal(out, deliveries[i].want, len);
+        free(out);
+    }
+}
+
+/* [CAST-2] [HIST-3] A broadcast says so; a stored msg has its id, and as its time the id's. */
+static void test_delivery_has_what_features_add(void **state)
+{
+    (void)state;
+    const struct {
+        struct delivery delivery;
+        const char *want;
+    } deliveries[] = {
+        {{.from = STR("1001"), .body = STR("0"), .is_broadcast = true},
+         "{\"body\":0,\"from\":\"1001\",\"broadcast\":1}"},
+        {{.from = STR("1001"), .body = STR("\"hi\""), .id = {17, 0}},
+         "{\"body\":\"hi\",\"from\":\"1001\",\"id\":\"17-0\",\"time\":17}"},
+        {{.from = STR("a"), .body = STR("{}"), .id = {1700000000000, 3}},
+         "{\"body\":{},\"from\":\"a\",\"id\":\"1700000000000-3\",\"time\":1700000000000}"},
+        {{.from = STR("\x01"), .body = STR("1"), .id = {9007199254740991, 9007199254740991}},
+         "{\"body\":1,\"from\":\"\\u0001\",\"id\":\"" LONGEST_ID "\",\"time\":9007199254740991}"},
+    };
+    for (size_t i = 0; i < sizeof deliveries / sizeof deliveries[0]; i++) {
+        size_t len;
+        char *out = write_whole_delivery(&deliveries[i].delivery, &len);
         assert_int_equal(len, strlen(deliveries[i].want));
         assert_memory_equal(out, deliveries[i].want, len);
         free(out);
@@ -232,7 +299,9 @@ int main(void)
         cmocka_unit_test(test_cid_comes_last),
         cmocka_unit_test(test_reply_reads_back),
         cmocka_unit_test(test_longest_cid_fits),
+        cmocka_unit_test(test_reply_has_what_history_adds),
         cmocka_unit_test(test_delivery_is_body_then_from),
+        cmocka_unit_test(test_delivery_has_what_features_add),
         cmocka_unit_test(test_from_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

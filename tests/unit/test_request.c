@@ -23,9 +23,18 @@ static void check_views(struct str text, const struct request *request)
     assert_true(request->body.len == 0 || is_within(request->body, text.ptr, text.len));
     assert_true(request->uid.len == 0 || is_within(request->uid, text.ptr, text.len) ||
                 is_within(request->uid, request->decoded, sizeof request->decoded));
+    assert_true(request->cid_value.len == 0 || is_within(request->cid_value, text.ptr, text.len) ||
+                is_within(request->cid_value, request->cid_decoded, sizeof request->cid_decoded));
 }
 
-/* A request as text: type, uid, cid, body, each "-" if there is none and "?" if it is invalid.
+static const char *const type_names[N_REQUEST_TYPES] = {
+    [REQUEST_SIGN] = "sign",
+    [REQUEST_MSG] = "msg",
+    [REQUEST_BROADCAST] = "broadcast",
+};
+
+/* A request as text: type, uid, cid, body, each "-" if there is none and "?" if it is invalid or,
+ * of a uid, not there.
  * Parses an exact copy of 'text'. */
 static void parse_to_text(struct str text, char *out, size_t size)
 {
@@ -40,8 +49,9 @@ static void parse_to_text(struct str text, char *out, size_t size)
     struct str uid = request.uid_valid ? request.uid : STR("?");
     struct str cid = !request.cid_valid ? STR("?") : request.cid.len > 0 ? request.cid : STR("-");
     struct str body = request.body.len > 0 ? request.body : STR("-");
-    snprintf(out, size, "%s %.*s %.*s %.*s", request.type == REQUEST_SIGN ? "sign" : "msg",
-             (int)uid.len, uid.ptr, (int)cid.len, cid.ptr, (int)body.len, body.ptr);
+    assert_in_range(request.type, 0, N_REQUEST_TYPES - 1);
+    snprintf(out, size, "%s %.*s %.*s %.*s", type_names[request.type], (int)uid.len, uid.ptr,
+             (int)cid.len, cid.ptr, (int)body.len, body.ptr);
     free(copy);
 }
 
@@ -85,6 +95,21 @@ static void test_requests_of_the_original_client(void **state)
     CHECK_ROWS(rows);
 }
 
+/* SPEC 6: a broadcast has a body and no uid. */
+static void test_broadcasts(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {__LINE__, "broadcast", "{\"type\":\"broadcast\",\"body\":[1]}", "broadcast ? - [1]"},
+        {__LINE__, "no body", "{\"type\":\"broadcast\",\"cid\":\"c\"}", "broadcast ? \"c\" -"},
+        {__LINE__, "uid and to", "{\"type\":\"broadcast\",\"uid\":\"a\",\"to\":\"b\",\"body\":0}",
+         "broadcast ? - 0"},
+        {__LINE__, "escaped", "{\"type\":\"\\u0062roadcast\",\"body\":null}", "broadcast ? - null"},
+        {__LINE__, "in capitals", "{\"type\":\"Broadcast\",\"body\":1}", "illegal"},
+    };
+    CHECK_ROWS(rows);
+}
+
 /* [JSON-1] Order, white space and the choice of escapes mean nothing. */
 static void test_form_means_nothing(void **state)
 {
@@ -120,7 +145,8 @@ static void test_illegal_requests(void **state)
         {__LINE__, "string", "\"abc\"", "illegal"},
         {__LINE__, "no type", "{}", "illegal"},
         {__LINE__, "no type, but uid", "{\"uid\":\"a\"}", "illegal"},
-        {__LINE__, "type unknown", "{\"type\":\"broadcast\",\"body\":1}", "illegal"},
+        {__LINE__, "type unknown", "{\"type\":\"shout\",\"body\":1}", "illegal"},
+        {__LINE__, "type longer than any", "{\"type\":\"broadcasts\",\"body\":1}", "illegal"},
         {__LINE__, "type empty", "{\"type\":\"\",\"uid\":\"a\"}", "illegal"},
         {__LINE__, "type in capitals", "{\"type\":\"Sign\",\"uid\":\"a\"}", "illegal"},
         {__LINE__, "type with space", "{\"type\":\"sign \",\"uid\":\"a\"}", "illegal"},
@@ -369,12 +395,131 @@ static void test_longest_cid(void **state)
         assert_int_equal(request_parse((struct str){text, len}, &request), ERR_OK);
         assert_true(request.cid_valid);
         assert_int_equal(request.cid.len, n * strlen(units[i].unit) + 2);
+        assert_int_equal(request.cid_value.len, n * units[i].size);
 
         len = write_request(text, "{\"type\":\"sign\",\"cid\":\"", units[i].unit, n + 1, "\"}");
         assert_int_equal(request_parse((struct str){text, len}, &request), ERR_OK);
         assert_false(request.cid_valid);
         assert_int_equal(request.cid.len, 0);
+        assert_int_equal(request.cid_value.len, 0);
     }
+}
+
+/* [HIST-18] By its value, escapes decoded and U+0000 included, a cid tells a retry. */
+static void test_cid_value_is_decoded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cid;
+        struct str want; /* len 0: it is no cid */
+    } rows[] = {
+        {"\"m1\"", STR_INIT("m1")},
+        {"\"\\u006d1\"", STR_INIT("m1")},
+        {"\"\\u0000\"", STR_INIT("\0")},
+        {"\"a\\u0000b\"", STR_INIT("a\0b")},
+        {"\"\\u0000\\u0000\"", STR_INIT("\0\0")},
+        {"\"\\n\\/\\\"\"", STR_INIT("\n/\"")},
+        {"\"\\uD83D\\uDE00\"", STR_INIT("😀")},
+        {"\"\"", STR_INIT("")},
+        {"7", STR_INIT("")},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128];
+        struct request request;
+        snprintf(text, sizeof text, "{\"type\":\"msg\",\"cid\":%s}", rows[i].cid);
+
+        assert_int_equal(request_parse(str_of(text), &request), ERR_OK);
+
+        assert_int_equal(request.cid_valid, rows[i].want.len > 0);
+        assert_int_equal(request.cid_value.len, rows[i].want.len);
+        assert_memory_equal(request.cid_value.ptr, rows[i].want.ptr, rows[i].want.len);
+        check_views(str_of(text), &request);
+    }
+}
+
+/* Without a cid there is no value of one. */
+static void test_cid_value_when_there_is_no_cid_is_empty(void **state)
+{
+    (void)state;
+    struct request request;
+    memset(&request, 0xA5, sizeof request);
+
+    assert_int_equal(request_parse(STR("{\"type\":\"msg\"}"), &request), ERR_OK);
+
+    assert_true(request.cid_valid);
+    assert_int_equal(request.cid.len, 0);
+    assert_int_equal(request.cid_value.len, 0);
+}
+
+/* [HIST-9] What is an id, and which. 'value' stands for since in a sign. */
+static void test_sinces(void **state)
+{
+    (void)state;
+    static const struct {
+        int line;
+        const char *value;
+        bool valid;
+        struct message_id want;
+    } rows[] = {
+        {__LINE__, "\"0-0\"", true, {0, 0}},
+        {__LINE__, "\"1700000000000-0\"", true, {1700000000000, 0}},
+        {__LINE__, "\"17-42\"", true, {17, 42}},
+        {__LINE__, "\"\\u0031-\\u0032\"", true, {1, 2}},
+        {__LINE__,
+         "\"9007199254740991-9007199254740991\"",
+         true,
+         {9007199254740991, 9007199254740991}},
+        {__LINE__, "\"9007199254740992-0\"", false, {0, 0}},
+        {__LINE__, "\"0-9007199254740992\"", false, {0, 0}},
+        {__LINE__, "\"18446744073709551617-0\"", false, {0, 0}},
+        {__LINE__, "\"yesterday\"", false, {0, 0}},
+        {__LINE__, "\"\"", false, {0, 0}},
+        {__LINE__, "\"17\"", false, {0, 0}},
+        {__LINE__, "\"17-\"", false, {0, 0}},
+        {__LINE__, "\"-17\"", false, {0, 0}},
+        {__LINE__, "\"017-0\"", false, {0, 0}},
+        {__LINE__, "\"17-00\"", false, {0, 0}},
+        {__LINE__, "\"17-0 \"", false, {0, 0}},
+        {__LINE__, "\" 17-0\"", false, {0, 0}},
+        {__LINE__, "\"17-0\\u0000\"", false, {0, 0}},
+        {__LINE__, "\"17-0-0\"", false, {0, 0}},
+        {__LINE__, "\"+17-0\"", false, {0, 0}},
+        {__LINE__, "\"1.5-0\"", false, {0, 0}},
+        {__LINE__, "\"000000000000000000000000000000000000000000017-0\"", false, {0, 0}},
+        {__LINE__, "17", false, {0, 0}},
+        {__LINE__, "null", false, {0, 0}},
+        {__LINE__, "false", false, {0, 0}},
+        {__LINE__, "[\"17-0\"]", false, {0, 0}},
+        {__LINE__, "{}", false, {0, 0}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128];
+        struct request request;
+        snprintf(text, sizeof text, "{\"type\":\"sign\",\"uid\":\"a\",\"since\":%s}",
+                 rows[i].value);
+        char *copy = exact_copy(str_of(text));
+
+        assert_int_equal(request_parse((struct str){copy, strlen(text)}, &request), ERR_OK);
+
+        free(copy);
+        bool right = request.has_since && request.since_valid == rows[i].valid &&
+                     message_id_compare(request.since, rows[i].want) == 0;
+        if (!right) {
+            fail_msg("line %d: since %s", rows[i].line, rows[i].value);
+        }
+    }
+}
+
+static void test_since_when_there_is_none_is_valid(void **state)
+{
+    (void)state;
+    struct request request;
+    memset(&request, 0xA5, sizeof request);
+
+    assert_int_equal(request_parse(STR("{\"type\":\"sign\",\"uid\":\"a\"}"), &request), ERR_OK);
+
+    assert_false(request.has_since);
+    assert_true(request.since_valid);
 }
 
 /* [BODY-1], [BODY-2], [BODY-3] Any value is a body, and its text is kept byte for byte. */
@@ -462,6 +607,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_of_the_original_client),
+        cmocka_unit_test(test_broadcasts),
         cmocka_unit_test(test_form_means_nothing),
         cmocka_unit_test(test_illegal_requests),
         cmocka_unit_test(test_text_around_a_request_is_illegal),
@@ -471,6 +617,10 @@ int main(void)
         cmocka_unit_test(test_longest_uid_to_the_byte),
         cmocka_unit_test(test_cids),
         cmocka_unit_test(test_longest_cid),
+        cmocka_unit_test(test_cid_value_is_decoded),
+        cmocka_unit_test(test_cid_value_when_there_is_no_cid_is_empty),
+        cmocka_unit_test(test_sinces),
+        cmocka_unit_test(test_since_when_there_is_none_is_valid),
         cmocka_unit_test(test_body_is_kept_as_it_was_written),
         cmocka_unit_test(test_long_body),
         cmocka_unit_test(test_long_strings_in_short_places),

@@ -23,7 +23,7 @@ static void test_msgs_are_asked_for_without_waiting_for_each_other(void **state)
     when_receives(f, alice, msg_to("b", "2"));
     when_receives(f, alice, msg_to("c", "3"));
 
-    then_asked(f, "find a\nfind b\nfind c\n");
+    then_asked(f, "send a\nsend b\nsend c\n");
 }
 
 /* [ORDER-1] A refusal takes its turn behind a msg that waits for the store. */
@@ -95,7 +95,7 @@ static void test_illegal_behind_pending_requests_is_the_last_thing_said(void **s
     when_receives(f, alice, msg_to("bob", "3"));
     router_received_illegal(f->router, alice);
     router_received_broken(f->router, alice, 1002);
-    then_asked(f, "find bob\nfind bob\n");
+    then_asked(f, "send bob\nsend bob\n");
     then_said(f, "");
 
     fake_store_answer_all(&f->store);
@@ -165,7 +165,7 @@ static void test_msg_then_close_takes_effect_without_a_reply(void **state)
     when_receives(f, alice, without_uid(msg_to("", "2")));
     when_receives(f, alice, msg_to("bob", "3"));
     router_closed(f->router, alice);
-    then_asked(f, "find bob\nfind bob\n");
+    then_asked(f, "send bob\nsend bob\n");
     fake_store_answer_all(&f->store);
 
     then_said(f, "2: from alice: 1\n2: from alice: 3\n");
@@ -187,7 +187,7 @@ static void test_sign_msg_then_close_take_effect(void **state)
     fake_store_answer_all(&f->store);
 
     then_said(f, "2: from alice: 1\n");
-    then_asked(f, "find bob\nfind alice\nunbind 1\n");
+    then_asked(f, "send bob\nsend alice\nunbind 1\n");
     assert_int_equal(router_n_signed(f->router), 1);
 }
 
@@ -238,7 +238,7 @@ static void test_close_behind_illegal_says_nothing(void **state)
     fake_store_answer_all(&f->store);
 
     then_said(f, "");
-    then_asked(f, "find alice\nunbind 1\n");
+    then_asked(f, "send alice\nunbind 1\n");
 }
 
 /* A closed connection does not keep asking a store that cannot answer. */
@@ -253,7 +253,7 @@ static void test_close_when_store_is_unavailable_asks_no_more(void **state)
     router_closed(f->router, alice);
     fake_store_answer_unavailable(&f->store);
 
-    then_asked(f, "find bob\nunbind 1\n");
+    then_asked(f, "send bob\nunbind 1\n");
     then_said(f, "");
     assert_int_equal(fake_store_n_pending(&f->store), 0);
 }
@@ -406,6 +406,104 @@ static void test_brake_is_not_moved_on_a_closed_connection(void **state)
     then_said(f, "");
 }
 
+/* [COMPAT-2] A type of a feature that is switched off is like any unknown one, whatever else is
+ * wrong with the request, and in its turn. */
+static void test_broadcast_when_not_served_is_illegal(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_user(f, "alice");
+    conn_id unsigned_one = given_connection(f);
+
+    when_receives(f, alice, msg_to("alice", "1"));
+    when_receives(f, alice, with_cid(broadcast_of("2"), "\"c\""));
+    when_receives(f, alice, msg_to("alice", "3"));
+    when_receives(f, unsigned_one, with_invalid_cid(broadcast_of("")));
+    then_said(f, "2: illegal\n"
+                 "2: close 1008\n");
+    fake_store_answer_all(&f->store);
+
+    then_said(f, "1: from alice: 1\n"
+                 "1: sended\n"
+                 "1: illegal\n"
+                 "1: close 1008\n");
+    then_asked(f, "send alice\n");
+}
+
+/* [NODE-1] [NODE-2] Without history a message from another node goes to those of the devices that
+ * are devices of 'to' here, each time it is told. */
+static void test_message_from_another_node_reaches_devices_only(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_user(f, "alice");
+    conn_id bob = given_user(f, "bob");
+    conn_id gone = given_user(f, "alice");
+    router_closed(f->router, gone);
+    transcript_clear(&f->store.asked);
+    const conn_id named[] = {gone, bob, alice, 4711};
+    const struct delivery message = {.from = STR("x"), .body = STR("1")};
+
+    f->store.events->arrived(f->store.events_ctx, STR("alice"), &message, MESSAGE_ID_NONE, named,
+                             4);
+    f->store.events->arrived(f->store.events_ctx, STR("carol"), &message, MESSAGE_ID_NONE, named,
+                             4);
+
+    then_said(f, "1: from x: 1\n");
+    then_asked(f, "");
+}
+
+/* [NODE-13] */
+static void test_broadcast_from_another_node_reaches_every_device(void **state)
+{
+    struct fixture *f = *state;
+    given_user(f, "alice");
+    given_connection(f);
+    given_user(f, "bob");
+    const struct delivery broadcast = {.from = STR("x"), .body = STR("1"), .is_broadcast = true};
+
+    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
+
+    then_said(f, "1 3: broadcast from x: 1\n");
+    then_asked(f, "");
+}
+
+/* [COMPAT-3] Another node may serve what this one does not. */
+static void test_broadcast_from_another_node_when_not_served_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    given_user(f, "alice");
+    const struct delivery broadcast = {.from = STR("x"), .body = STR("1"), .is_broadcast = true};
+
+    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
+
+    then_said(f, "");
+}
+
+/* [CAST-7] Also one from another node waits for what a device reads. */
+static void test_broadcast_from_another_node_waits_for_what_a_device_reads(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    const struct delivery broadcast = {.from = STR("x"), .body = STR("1"), .is_broadcast = true};
+    f->store.events->newest_known(f->store.events_ctx, STR("alice"), ID(11), &alice, 1);
+
+    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
+    then_said(f, "");
+    when_page(f, 11, 11, 11);
+
+    then_said(f, "1: from bob: 11 id=11-0\n"
+                 "1: broadcast from x: 1\n");
+}
+
+/* The store says why it cannot. */
+static void test_trouble_is_the_store_s(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_null(router_trouble(f->router));
+    f->store.trouble = "Redis is away";
+    assert_string_equal(router_trouble(f->router), "Redis is away");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +530,12 @@ int main(void)
         ROUTER_TEST(test_brake_counts_requests_behind_a_sign),
         ROUTER_TEST(test_brake_counts_bytes),
         ROUTER_TEST(test_brake_is_not_moved_on_a_closed_connection),
+        ROUTER_TEST(test_broadcast_when_not_served_is_illegal),
+        ROUTER_TEST(test_message_from_another_node_reaches_devices_only),
+        BROADCAST_TEST(test_broadcast_from_another_node_reaches_every_device),
+        ROUTER_TEST(test_broadcast_from_another_node_when_not_served_is_passed_over),
+        HISTORY_TEST(test_broadcast_from_another_node_waits_for_what_a_device_reads),
+        ROUTER_TEST(test_trouble_is_the_store_s),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }

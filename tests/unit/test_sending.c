@@ -11,6 +11,9 @@
 #include "fakes/fake_store.h"
 #include "transport/state.h"
 
+/* Static, for the fixture's teardown uses it if the test fails. */
+static struct fake_store store;
+
 static unsigned n_sends;
 
 /* In the place of the C library's: libwebsockets' calls are counted. The fixture's clients use
@@ -115,8 +118,10 @@ static void test_what_is_said_to_nobody_is_passed_over(void **state)
 
     when_delivers(f, 77, "1");
     sink->ops->reply(sink, 77, &reply);
+    sink->ops->ping(sink, 77, STR("17-0"));
     sink->ops->close(sink, 77, 1008);
     sink->ops->receive_more(sink, 77, true);
+    assert_true(sink->ops->takes_more(sink, 77));
 
     then_nothing(bob);
 }
@@ -133,6 +138,7 @@ static void test_close_stands_between_what_is_sent_and_what_is_not(void **state)
     sink->ops->close(sink, 1, 1008);
     sink->ops->close(sink, 1, 1002); /* the first one counts */
     when_delivers(f, 1, "2");
+    sink->ops->ping(sink, 1, STR("2"));
 
     then_text(bob, DELIVERY("alice", "1"));
     then_frame(bob, CLOSE, STR("\x03\xf0"));
@@ -176,6 +182,32 @@ static void test_nothing_is_received_behind_a_close(void **state)
 
     then_closed(alice, 1008);
     then_nothing(bob);
+}
+
+/* [HIST-12] A ping has its payload and its place among what is said. */
+static void test_ping_leaves_with_its_payload_in_its_turn(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct sink *sink = transport_sink(f->transport);
+    char longest[125];
+    memset(longest, 'p', sizeof longest);
+    char payload[] = "17-0";
+
+    when_delivers(f, 1, "1");
+    sink->ops->ping(sink, 1, str_of(payload));
+    memset(payload, '#', sizeof payload - 1); /* it was copied */
+    when_delivers(f, 1, "2");
+    sink->ops->ping(sink, 1, (struct str){longest, sizeof longest});
+
+    then_text(bob, DELIVERY("alice", "1"));
+    then_frame(bob, PING, STR("17-0"));
+    then_text(bob, DELIVERY("alice", "2"));
+    then_frame(bob, PING, ((struct str){longest, sizeof longest}));
+    then_nothing(bob);
+    sink->ops->ping(sink, 1, STR("18-0")); /* with nothing else to leave */
+    then_frame(bob, PING, STR("18-0"));
 }
 
 struct slow_reader {
@@ -246,6 +278,96 @@ static void test_reader_that_is_slow_for_a_while_gets_everything(void **state)
     then_nothing(slow.client);
     assert_false(connection_of(f, 1)->blocked);
     assert_null(connection_of(f, 1)->outbox.memory);
+}
+
+/* Tell the router of a message to connection 1, a live device, whose turn it is. */
+static void when_message_arrives(uint64_t ms)
+{
+    const struct delivery message = {.from = STR("alice"), .body = STR("1"), .id = {ms, 0}};
+    const conn_id device = 1;
+    store.events->arrived(store.events_ctx, STR("bob"), &message, (struct message_id){ms - 1, 0},
+                          &device, 1);
+}
+
+static bool was_asked(void *ctx)
+{
+    (void)ctx;
+    return store.asked.len > 0;
+}
+
+/* [WS-12] So that replies have room whatever history pours in, a connection takes more until half
+ * its outbox waits; when that has left the router hears of it. */
+static void test_takes_more_until_half_of_the_outbox_waits(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 100000;
+    given_server_with_history(f, &store);
+    struct client *bob = given_client(f);
+    when_is_device(bob, &store);
+    struct sink *sink = transport_sink(f->transport);
+    static const size_t half = 50000;
+    char *body = long_body(half - 2 - sizeof DELIVERY("alice", "") - 3);
+
+    when_delivers(f, 1, body);
+    assert_int_equal(connection_of(f, 1)->outbox.len, half - 2);
+    assert_true(sink->ops->takes_more(sink, 1));
+    sink->ops->ping(sink, 1, STR(""));
+    assert_false(sink->ops->takes_more(sink, 1));
+    when_message_arrives(11);
+    assert_int_equal(store.asked.len, 0);
+
+    assert_true(run_until(f, was_asked, NULL));
+    transcript_expect(&store.asked, "read 64 of bob after 10-0\n", __FILE__, __LINE__);
+    assert_true(sink->ops->takes_more(sink, 1));
+    assert_false(connection_of(f, 1)->to_drain); /* it hears once */
+    free(body);
+    forget_history(f, &store);
+}
+
+/* Who was not refused is not told. */
+static void test_router_is_not_told_of_room_that_it_did_not_miss(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 100000;
+    given_server_with_history(f, &store);
+    struct client *bob = given_client(f);
+    when_is_device(bob, &store);
+
+    when_message_arrives(11);
+
+    then_text(bob, "{\"body\":1,\"from\":\"alice\",\"id\":\"11-0\",\"time\":11}");
+    assert_false(connection_of(f, 1)->to_drain);
+    assert_int_equal(store.asked.len, 0);
+    forget_history(f, &store);
+}
+
+/* [WS-12] While the kernel does not take what has left the outbox, a connection takes no more; the
+ * router hears when the peer has read, once. */
+static void test_takes_more_when_the_peer_has_read(void **state)
+{
+    struct fixture *f = *state;
+    given_server_with_history(f, &store);
+    struct client *client = given_small_tcp(f);
+    when_upgrades(client);
+    when_is_device(client, &store);
+    const int size = 16384;
+    assert_int_equal(
+        setsockopt(connection_of(f, 1)->socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    struct slow_reader slow = {f, client, 1, 0};
+    struct sink *sink = transport_sink(f->transport);
+
+    when_blocked(&slow);
+    assert_false(sink->ops->takes_more(sink, 1));
+    when_message_arrives(11);
+    run_for(f, 10);
+    assert_int_equal(store.asked.len, 0);
+    then_reads_all(&slow);
+    assert_true(run_until(f, was_asked, NULL));
+    run_for(f, 10);
+
+    transcript_expect(&store.asked, "read 64 of bob after 10-0\n", __FILE__, __LINE__);
+    assert_true(sink->ops->takes_more(sink, 1));
+    forget_history(f, &store);
 }
 
 /* The time limit that is set for connection 1 is over; waiting for it would take seconds. */
@@ -443,9 +565,6 @@ enum {
     N_MANY = 1000 /* far more than are in flight, and than are read at a time */
 };
 
-/* Static, for the fixture's teardown uses it if the test fails. */
-static struct fake_store store;
-
 static bool one_is_pending(void *ctx)
 {
     (void)ctx;
@@ -512,6 +631,10 @@ int main(void)
         TRANSPORT_TEST(test_delivery_to_the_sender_comes_before_its_reply),
         TRANSPORT_TEST(test_one_turn_is_one_send_for_each_connection),
         TRANSPORT_TEST(test_what_is_said_to_nobody_is_passed_over),
+        TRANSPORT_TEST(test_ping_leaves_with_its_payload_in_its_turn),
+        TRANSPORT_TEST(test_takes_more_until_half_of_the_outbox_waits),
+        TRANSPORT_TEST(test_router_is_not_told_of_room_that_it_did_not_miss),
+        TRANSPORT_TEST(test_takes_more_when_the_peer_has_read),
         TRANSPORT_TEST(test_close_stands_between_what_is_sent_and_what_is_not),
         TRANSPORT_TEST(test_close_that_is_not_answered_is_cut),
         TRANSPORT_TEST(test_nothing_is_received_behind_a_close),

@@ -49,6 +49,11 @@ static void test_numbers_have_their_default_and_range(void **state)
         {"connections-max", offsetof(struct config, connections_max), "0", 0, 1000000},
         {"redis-timeout-ms", offsetof(struct config, redis_timeout_ms), "2000", 100, 2000},
         {"redis-refresh-ms", offsetof(struct config, redis_refresh_ms), "20000", 1000, 25000},
+        {"history-messages-max", offsetof(struct config, history_messages_max), "1000", 1000,
+         1000000},
+        {"history-days", offsetof(struct config, history_days), "7", 7, 3650},
+        {"history-memory-max", offsetof(struct config, history_memory_max), "268435456", 1048576,
+         4294967295},
         {"message-size-max", offsetof(struct config, message_size_max), "65536", 65536, 16777216},
         {"outbox-size-max", offsetof(struct config, outbox_size_max), "1048576", 65536, 1073741824},
         {"ping-interval-ms", offsetof(struct config, ping_interval_ms), "25000", 100, 3600000},
@@ -173,6 +178,110 @@ static void test_node_name_is_a_short_word(void **state)
                                          "de"));
 }
 
+static void test_features_are_a_list_or_none(void **state)
+{
+    (void)state;
+    const struct {
+        const char *value;
+        struct features want;
+        const char *printed;
+    } rows[] = {
+        {"none", {0}, "features = none\n"},
+        {"broadcast", {.broadcast = true}, "features = broadcast\n"},
+        {"history", {.history = true}, "features = history\n"},
+        {"nodes", {.nodes = true}, "features = nodes\n"},
+        {"nodes,broadcast", {.broadcast = true, .nodes = true}, "features = broadcast,nodes\n"},
+        {"broadcast,history,nodes", {true, true, true}, "features = broadcast,history,nodes\n"},
+        {"history,history", {.history = true}, "features = history\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config config = {.features = {.nodes = true, .broadcast = true}};
+        char problem[SETTING_PROBLEM_SIZE_MAX];
+
+        assert_int_equal(setting_parse(setting("features"), rows[i].value, &config, problem),
+                         ERR_OK);
+
+        assert_int_equal(config.features.broadcast, rows[i].want.broadcast);
+        assert_int_equal(config.features.history, rows[i].want.history);
+        assert_int_equal(config.features.nodes, rows[i].want.nodes);
+        then_printed(setting("features"), &config, rows[i].printed);
+    }
+}
+
+static void test_features_when_unknown_or_misspelt_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"",
+                                        ",",
+                                        "all",
+                                        "History",
+                                        "history,",
+                                        ",history",
+                                        "history,,nodes",
+                                        "history, nodes",
+                                        "histor",
+                                        "historyx",
+                                        "none,history",
+                                        "history,none"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(is_allowed("features", wrong[i]));
+    }
+}
+
+/* Writes 'n' uids of 'len' bytes with commas between. */
+static void write_uids(char *out, size_t n, size_t len)
+{
+    for (size_t i = 0; i < n; i++) {
+        memset(out, 'u', len);
+        out += len;
+        *out++ = ',';
+    }
+    out[-1] = '\0';
+}
+
+static void test_broadcasters_are_uids_with_commas_between(void **state)
+{
+    (void)state;
+    struct config config = {0};
+    char problem[SETTING_PROBLEM_SIZE_MAX];
+
+    then_printed(setting("broadcasters"), &config, "# broadcasters is not given: everybody may\n");
+    assert_int_equal(setting_parse(setting("broadcasters"), "admin,10 01,é", &config, problem),
+                     ERR_OK);
+    assert_string_equal(config.broadcasters, "admin,10 01,é");
+    then_printed(setting("broadcasters"), &config, "broadcasters = admin,10 01,é\n");
+    assert_int_equal(setting_parse(setting("broadcasters"), "", &config, problem), ERR_OK);
+    assert_string_equal(config.broadcasters, "");
+}
+
+/* limits.h: at most BROADCASTERS_MAX uids, each a uid, BROADCASTERS_SIZE_MAX bytes in all. */
+static void test_broadcasters_when_too_many_or_too_long_are_refused(void **state)
+{
+    (void)state;
+    static char text[2 * BROADCASTERS_SIZE_MAX];
+    const struct {
+        size_t n;
+        size_t len;
+        bool allowed;
+    } rows[] = {
+        {1, UID_SIZE_MAX, true},          {1, UID_SIZE_MAX + 1, false},
+        {BROADCASTERS_MAX, 15, true}, /* and a comma: 4095 bytes */
+        {BROADCASTERS_MAX + 1, 1, false}, {BROADCASTERS_MAX, 16, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        write_uids(text, rows[i].n, rows[i].len);
+        assert_int_equal(is_allowed("broadcasters", text), rows[i].allowed);
+    }
+    write_uids(text, BROADCASTERS_MAX, 15);
+    strcat(text, "u"); /* the last one is longer by one: 4096 bytes */
+    assert_true(is_allowed("broadcasters", text));
+    strcat(text, "u");
+    assert_false(is_allowed("broadcasters", text));
+    assert_false(is_allowed("broadcasters", ","));
+    assert_false(is_allowed("broadcasters", "a,,b"));
+    assert_false(is_allowed("broadcasters", ",a"));
+}
+
 static void test_log_level_is_one_of_four(void **state)
 {
     (void)state;
@@ -196,8 +305,27 @@ static void test_log_level_is_one_of_four(void **state)
 static void test_parse_when_not_allowed_leaves_config_untouched(void **state)
 {
     (void)state;
-    static const char *const wrong[N_SETTINGS] = {
-        "127.0.0.1:65536", "x", "redis://", "x", "x", "a b", "x", "x", "x", "x", "x", "x"};
+    static const char *const wrong[N_SETTINGS] = {"127.0.0.1:65536",
+                                                  "x",
+                                                  "x",
+                                                  "redis://",
+                                                  "x",
+                                                  "x",
+                                                  "a b",
+                                                  "history,x",
+                                                  "1001,",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x",
+                                                  "x"};
     for (size_t i = 0; i < N_SETTINGS; i++) {
         struct config config;
         struct config before;
@@ -227,6 +355,12 @@ static void test_problem_says_what_was_given_and_what_is_allowed(void **state)
          "\"lo\\x0aud\": that is not allowed; allowed: error, warn, info or debug"},
         {"node-name", "a b",
          "\"a b\": that is not allowed; allowed: 1 to 24 letters, digits, '-' or '_'"},
+        {"features", "history,auth",
+         "\"history,auth\": there is no such feature; allowed: none, or any of broadcast, history "
+         "and nodes with commas between"},
+        {"broadcasters", "a,,b",
+         "\"a,,b\": too many uids, or one that is empty or too long; allowed: up to 256 uids with "
+         "commas between, 4096 bytes in all"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct config config = {0};
@@ -366,6 +500,10 @@ int main(void)
         cmocka_unit_test(test_listen_reads_host_and_port),
         cmocka_unit_test(test_listen_when_not_an_address_is_refused),
         cmocka_unit_test(test_node_name_is_a_short_word),
+        cmocka_unit_test(test_features_are_a_list_or_none),
+        cmocka_unit_test(test_features_when_unknown_or_misspelt_are_refused),
+        cmocka_unit_test(test_broadcasters_are_uids_with_commas_between),
+        cmocka_unit_test(test_broadcasters_when_too_many_or_too_long_are_refused),
         cmocka_unit_test(test_log_level_is_one_of_four),
         cmocka_unit_test(test_parse_when_not_allowed_leaves_config_untouched),
         cmocka_unit_test(test_problem_says_what_was_given_and_what_is_allowed),

@@ -107,7 +107,7 @@ static void test_sign_with_another_uid_moves_the_device(void **state)
     then_said(f, "1: signed token=" ZEROS "1\n");
 
     when_receives(f, bob, msg_to("alice", "1"));
-    fake_store_answer_find(&f->store, &mover, 1);
+    fake_store_answer_send(&f->store, &mover, 1);
     then_said(f, "2: sended\n");
     when_receives(f, bob, msg_to("carol", "2"));
     when_receives(f, mover, msg_to("bob", "3"));
@@ -145,9 +145,9 @@ static void test_sign_when_not_answered_yet_is_still_the_old_uid(void **state)
 
     when_receives(f, alice, sign_as("carol"));
     when_receives(f, bob, msg_to("alice", "1"));
-    fake_store_answer_find(&f->store, &alice, 1);
+    fake_store_answer_send(&f->store, &alice, 1);
     when_receives(f, bob, msg_to("carol", "2"));
-    fake_store_answer_find(&f->store, &alice, 1);
+    fake_store_answer_send(&f->store, &alice, 1);
 
     then_said(f, "1: from bob: 1\n"
                  "2: sended\n"
@@ -168,7 +168,7 @@ static void test_requests_behind_a_sign_wait_for_it(void **state)
     then_said(f, "");
 
     fake_store_answer(&f->store);
-    then_asked(f, "find bob\nfind bob\n");
+    then_asked(f, "send bob\nsend bob\n");
     then_said(f, "1: signed token=" ZEROS "1\n");
 
     fake_store_answer_all(&f->store);
@@ -205,14 +205,14 @@ static void test_sign_behind_requests_waits_for_them(void **state)
     when_receives(f, alice, msg_to("bob", "2"));
     when_receives(f, alice, sign_as("carol"));
     when_receives(f, alice, msg_to("bob", "3"));
-    then_asked(f, "find bob\nfind bob\n");
+    then_asked(f, "send bob\nsend bob\n");
 
     fake_store_answer(&f->store);
     then_asked(f, "");
     fake_store_answer(&f->store);
     then_asked(f, "bind 1 carol\n");
     fake_store_answer(&f->store);
-    then_asked(f, "find bob\n");
+    then_asked(f, "send bob\n");
     fake_store_answer(&f->store);
     then_said(f, "2: from alice: 1\n1: sended\n"
                  "2: from alice: 2\n1: sended\n"

@@ -362,6 +362,39 @@ static void test_connection_that_breaks_leaves_no_trace(void **state)
     then_n_signed(f, 0);
 }
 
+static bool was_asked(void *ctx)
+{
+    const struct fake_store *store = ctx;
+    return store->asked.len > 0;
+}
+
+/* [HIST-12] [HIST-13] [HIST-22] The router's ticks ask for a pong, and pongs reach it with their
+ * payload, of which it knows which one counts. */
+static void test_pong_reaches_the_router(void **state)
+{
+    struct fixture *f = *state;
+    static struct fake_store store; /* outlives the teardown */
+    given_server_with_history(f, &store);
+    struct client *bob = given_client(f);
+    when_is_device(bob, &store);
+    const struct delivery message = {.from = STR("alice"), .body = STR("1"), .id = {11, 0}};
+    const conn_id device = 1;
+    store.events->arrived(store.events_ctx, STR("bob"), &message, (struct message_id){10, 0},
+                          &device, 1);
+    then_text(bob, "{\"body\":1,\"from\":\"alice\",\"id\":\"11-0\",\"time\":11}");
+    then_frame(bob, PING, STR("11-0"));
+
+    when_sends(bob, PONG, STR(""));
+    when_sends(bob, PONG, STR("10-0"));
+    then_nothing(bob);
+    assert_int_equal(store.asked.len, 0);
+    when_sends(bob, PONG, STR("11-0"));
+    assert_true(run_until(f, was_asked, &store));
+
+    transcript_expect(&store.asked, "confirm bob 11-0\n", __FILE__, __LINE__);
+    forget_history(f, &store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +405,7 @@ int main(void)
         TRANSPORT_TEST(test_fragments_are_one_message_and_a_ping_between_is_answered),
         TRANSPORT_TEST(test_messages_in_one_segment_are_answered_in_order),
         TRANSPORT_TEST(test_ping_is_answered_with_its_payload),
+        TRANSPORT_TEST(test_pong_reaches_the_router),
         TRANSPORT_TEST(test_message_of_the_greatest_size_is_accepted),
         TRANSPORT_TEST(test_message_one_byte_too_long_is_closed_with_1009),
         TRANSPORT_TEST(test_fragments_too_long_together_are_closed_with_1009),

@@ -78,6 +78,8 @@ int transport_setup(void **state)
         .listen_host = "127.0.0.1",
         .message_size_max = 65536,
         .outbox_size_max = 1048576,
+        .outboxes_size_max = 536870912,
+        .request_burst_max = 1000,
         .ping_interval_ms = 25000,
         .ping_timeout_ms = 10000,
         .handshake_timeout_ms = 10000,
@@ -88,16 +90,24 @@ int transport_setup(void **state)
     return 0;
 }
 
+void forget_client(struct fixture *f, struct client *client)
+{
+    struct client **place = &f->clients;
+    while (*place != client) {
+        place = &(*place)->next;
+    }
+    *place = client->next;
+    if (client->fd >= 0) {
+        close(client->fd);
+    }
+    free(client->in);
+    free(client);
+}
+
 static void forget_clients(struct fixture *f)
 {
     while (f->clients != NULL) {
-        struct client *client = f->clients;
-        f->clients = client->next;
-        if (client->fd >= 0) {
-            close(client->fd);
-        }
-        free(client->in);
-        free(client);
+        forget_client(f, f->clients);
     }
 }
 
@@ -122,17 +132,49 @@ int transport_teardown(void **state)
     return 0;
 }
 
-void given_server_on(struct fixture *f, struct mapping_store *store)
+void given_server_with(struct fixture *f, struct mapping_store *store,
+                       const struct router_options *options)
 {
     assert_int_equal(transport_create(f->loop, &f->options, &f->transport), ERR_OK);
-    f->router = router_create(transport_sink(f->transport), store, count_up);
+    f->router = router_create(transport_sink(f->transport), store, count_up, options);
     transport_start(f->transport, f->router);
+}
+
+void given_server_on(struct fixture *f, struct mapping_store *store)
+{
+    given_server_with(f, store, &(struct router_options){0});
 }
 
 void given_server(struct fixture *f)
 {
-    f->store = memory_store_create(f->loop);
+    f->store = memory_store_create(f->loop, NULL);
     given_server_on(f, f->store);
+}
+
+void given_server_with_history(struct fixture *f, struct fake_store *store)
+{
+    fake_store_init(store);
+    fake_store_open_inbox(store);
+    given_server_with(f, &store->base, &(struct router_options){.features = {.history = true}});
+}
+
+static bool has_call(void *ctx)
+{
+    const struct fake_store *store = ctx;
+    return store->first != NULL || store->first_read != NULL;
+}
+
+void when_is_device(struct client *client, struct fake_store *store)
+{
+    const struct inbox_page page = {.after = {10, 0}, .newest = {10, 0}};
+    n_tokens = 0;
+    when_says(client, SIGN("bob"));
+    assert_true(run_until(client->fixture, has_call, store));
+    fake_store_answer_read(store, &page);
+    fake_store_answer(store);
+    fake_store_answer_read(store, &page);
+    then_text(client, SIGNED("1"));
+    transcript_clear(&store->asked);
 }
 
 static struct client *connect_with(struct fixture *f, int receive_buffer_size)
@@ -369,6 +411,22 @@ void expect_frame(struct client *client, uint8_t first, struct str want, const c
     drop(client, frame.size);
 }
 
+bool client_awaits(struct client *client, uint8_t first, struct str payload)
+{
+    while (run_until(client->fixture, has_frame, client)) {
+        struct frame frame = next_frame(client);
+        if (frame.size == 0) {
+            return false; /* the connection has ended */
+        }
+        bool is_it = frame.first == first && str_eq(frame.payload, payload);
+        drop(client, frame.size);
+        if (is_it) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool has_ended(void *ctx)
 {
     struct client *client = ctx;
@@ -441,4 +499,12 @@ void then_stopped(struct fixture *f)
     assert_int_equal(f->n_stopped, 1);
     assert_int_equal(id_table_count(f->transport->connections), 0);
     assert_int_equal(router_n_signed(f->router), 0);
+}
+
+void forget_history(struct fixture *f, struct fake_store *store)
+{
+    when_stops(f, 100);
+    then_stopped(f);
+    fake_store_answer_reads_unavailable(store);
+    fake_store_fini(store);
 }

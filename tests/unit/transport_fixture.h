@@ -21,6 +21,7 @@
 #include "chat/router.h"
 #include "chat/str.h"
 #include "chat/transport.h"
+#include "fakes/fake_store.h"
 
 #define ZEROS "0000000000000000000000000000000"
 #define SIGN(uid) "{\"type\":\"sign\",\"uid\":\"" uid "\"}"
@@ -79,6 +80,14 @@ uint64_t clock_ms(void);
 /* A server on the memory store, or on the test's own. Tokens count: ZEROS "1", ZEROS "2" … */
 void given_server(struct fixture *f);
 void given_server_on(struct fixture *f, struct mapping_store *store);
+void given_server_with(struct fixture *f, struct mapping_store *store,
+                       const struct router_options *options);
+
+/* The same with the feature history, on 'store', which this makes; a client becomes a device of
+ * "bob" that has got all up to the id "10-0"; the server stops, and 'store' is forgotten. */
+void given_server_with_history(struct fixture *f, struct fake_store *store);
+void when_is_device(struct client *client, struct fake_store *store);
+void forget_history(struct fixture *f, struct fake_store *store);
 
 /* A TCP connection; one whose kernel keeps few bytes that are not read; an upgraded one; a
  * signed one. */
@@ -111,6 +120,12 @@ void when_leaves(struct client *client); /* ends TCP without a word */
 
 /* Read what is there. */
 void client_read(struct client *client);
+
+/* Wait for this frame, whatever comes before it. False: it does not come. */
+bool client_awaits(struct client *client, uint8_t first, struct str payload);
+
+/* Close its socket and free it. The teardown does so with all that are left. */
+void forget_client(struct fixture *f, struct client *client);
 
 /* Wait until the server has sent the head of an HTTP answer, which begins with 'want'. Caller
  * frees it. */

@@ -10,7 +10,10 @@ from functools import cache
 
 from chatcheck.clauses import load_spec
 
+LAST_ID = f"{2**53 - 1}-{2**53 - 1}"  # SPEC 7: none comes behind it
+
 _only_original = False
+_has_history = False
 
 _CLAUSES_OF_CODES = {
     "invalid_cid": "CID-3",
@@ -39,6 +42,22 @@ def echoed(cid: str) -> dict[str, str]:
 def refuses(code: str) -> bool:
     """Does the server claim to refuse what is answered with this code?"""
     return code not in _CLAUSES_OF_CODES or claims(_CLAUSES_OF_CODES[code])
+
+
+def declare_history(declared: bool) -> None:
+    """Set by the plugin, once, before the first test."""
+    global _has_history
+    _has_history = declared
+
+
+def serves_history() -> bool:
+    """Is the feature history declared?"""
+    return _has_history
+
+
+def from_now_on() -> dict[str, str]:
+    """What a sign says so that nothing that was sent before it comes behind its reply (HIST-8, HIST-21)."""
+    return {"since": LAST_ID} if _has_history else {}
 
 
 @cache

@@ -184,7 +184,7 @@ def _nothing_selected(settings: Settings) -> str:
 
 
 def _check_nodes(settings: Settings) -> None:
-    """Raise Unreachable if a node besides the first, which the run looks at, does not accept connections."""
+    """Raise Unreachable if a node besides the first, which pytest looks at, does not accept connections."""
     for url in settings.url[1:]:
         try:
             Address.parse(url).connect().close()
@@ -199,10 +199,8 @@ def _notes(settings: Settings) -> list[str]:
         for name in settings.features
         if not has_clauses(name)
     ]
-    if len(settings.url) > 1:
-        notes.append(
-            f"all checks were made at {settings.url[0]}; several nodes as one service are not checked yet"
-        )
+    if len(settings.url) > 1 and "nodes" not in settings.features:
+        notes.append(f"all checks were made at {settings.url[0]}: add --feature nodes to check several nodes")
     if settings.shows_redis and "redis" not in settings.features and settings.profile != "original":
         notes.append("section 5, the store in Redis, was not checked: add --feature redis")
     return notes
@@ -217,7 +215,6 @@ def _pytest_arguments(settings: Settings) -> list[str]:
     arguments += ["--rootdir", str(_PACKAGE), "--noconftest", "--strict-markers", "-W", "error"]
     arguments += ["--pyargs", "chatcheck.tests"]
     single = {
-        "url": settings.url[0] if settings.url else None,
         "start": settings.start,
         "redis": settings.redis,
     }
@@ -231,9 +228,14 @@ def _pytest_arguments(settings: Settings) -> list[str]:
         "ping-wait",
         "refresh-wait",
         "death-wait",
+        "confirm-wait",
+        "history-max",
+        "broadcaster",
     ):
         single[name] = getattr(settings, name.replace("-", "_"))
     arguments += [f"--{name}={value}" for name, value in single.items() if value is not None]
+    arguments += [f"--url={url}" for url in settings.url]
     arguments += [f"--path={path}" for path in settings.path]
     arguments += [f"--feature={name}" for name in settings.features if name in FEATURES]
-    return [*arguments, *(["--strict-should"] if settings.strict else [])]
+    flags = {"--strict-should": settings.strict, "--volatile": settings.volatile}
+    return [*arguments, *(flag for flag, is_set in flags.items() if is_set)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import selectors
 import socket
 import struct
@@ -24,14 +25,29 @@ from websockets.uri import parse_uri
 
 from chatcheck.address import Address
 from chatcheck.conversation import A_MESSAGE, Conversation, NothingCame
-from chatcheck.timing import at_once, came_after, came_not, deadline
+from chatcheck.timing import AT_ONCE_SECONDS, at_once, came_after, came_not, deadline, scaled
 from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
 _RECEIVE_SIZE = 65536
 _MESSAGE_SIZE_MAX = 1 << 26
+_ID = re.compile(rb"[0-9]+-[0-9]+")
 NO_CLOSE_FRAME = 1006
 NO_CODE = 1005
+
+
+class _Protocol(ClientProtocol):
+    """The library's, but that it can leave pings unanswered that have the id of a message.
+
+    Others only ask whether the peer still lives (WS-10).
+    """
+
+    withholds_pongs = False
+
+    def send_frame(self, frame: Frame) -> None:
+        is_kept = self.withholds_pongs and frame.opcode is Opcode.PONG and _ID.fullmatch(bytes(frame.data))
+        if not is_kept:
+            super().send_frame(frame)
 
 
 class HandshakeFailed(Mismatch):
@@ -45,9 +61,12 @@ class Client(Conversation):
         self, address: Address, transcript: Transcript, path: str = "/", subprotocols: tuple[str, ...] = ()
     ) -> None:
         self.name = transcript.new_connection()
+        self.own_words = transcript.own_words
         self._transcript = transcript
         self._messages: queue.SimpleQueue[str | Mismatch | None] = queue.SimpleQueue()
         self._pongs: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._pings: list[bytes] = []
+        self._pinged = threading.Condition()
         self._fragments: list[bytes] = []
         self._binary = False
         self._response: Response | None = None
@@ -60,7 +79,7 @@ class Client(Conversation):
         self._socket.settimeout(None)
         self.local_port: int = self._socket.getsockname()[1]
         self._wake_reader, self._woken = socket.socketpair()
-        self._protocol = ClientProtocol(
+        self._protocol = _Protocol(
             parse_uri(address.url(path)),
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             max_size=_MESSAGE_SIZE_MAX,
@@ -140,6 +159,31 @@ class Client(Conversation):
                 return
             others.append(f"a pong with {show_bytes(pong)!r}")  # RFC 6455 allows some that nobody asked for
 
+    @property
+    def pings(self) -> list[bytes]:
+        """The payloads of the server's pings so far."""
+        with self._pinged:
+            return list(self._pings)
+
+    def withhold_pongs(self) -> None:
+        """From now on leave pings that have an id unanswered, but for pong(): so nothing is confirmed."""
+        self._protocol.withholds_pongs = True
+
+    def pong(self, payload: bytes) -> None:
+        """Send a pong, whether or not there was such a ping."""
+        self._send_frame(Opcode.PONG, payload)
+
+    def expect_ping(self, payload: bytes, within: float = AT_ONCE_SECONDS) -> None:
+        """The server must have sent a ping with this payload, or send it within the (scaled) time."""
+        __tracebackhide__ = True
+        with self._pinged:
+            if not self._pinged.wait_for(lambda: payload in self._pings, scaled(within)):
+                others = ", ".join(map(show_bytes, self._pings)) or "none"
+                raise Mismatch(
+                    f"a ping with {show_bytes(payload)} on {self.name} within {scaled(within):g} s",
+                    f"pings with: {others}",
+                )
+
     def close(self, code: int = 1000) -> None:
         """Close by the closing handshake and wait for the end; no matter if it is closed already."""
         self._send_frame(Opcode.CLOSE, Close(code, "").serialize())
@@ -217,6 +261,10 @@ class Client(Conversation):
             self._protocol.send_binary(data)
         elif opcode is Opcode.PING:
             self._protocol.send_ping(data)
+        elif opcode is Opcode.PONG:
+            withholds, self._protocol.withholds_pongs = self._protocol.withholds_pongs, False
+            self._protocol.send_pong(data)
+            self._protocol.withholds_pongs = withholds
         else:
             self._protocol.send_close(Close.parse(data).code)
 
@@ -297,6 +345,10 @@ class Client(Conversation):
             self._log(f"< {_show_frame(event)}", _act(event))
             if event.opcode is Opcode.PONG:
                 self._pongs.put(bytes(event.data))
+            elif event.opcode is Opcode.PING:
+                with self._pinged:
+                    self._pings.append(bytes(event.data))
+                    self._pinged.notify_all()
             elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._on_data(event)
 
@@ -313,9 +365,12 @@ class Client(Conversation):
             self._messages.put(Mismatch("a text message", f"the binary message {show_bytes(data)}"))
             return
         try:
-            self._messages.put(data.decode())
+            text = data.decode()
         except UnicodeDecodeError:
             self._messages.put(Mismatch("a message in UTF-8", show_bytes(data)))
+            return
+        if not self.own_words.is_foreign(text):
+            self._messages.put(text)
 
 
 def _act(frame: Frame) -> Act:

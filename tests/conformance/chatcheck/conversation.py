@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, NoReturn
 
 from chatcheck.claims import claims
+from chatcheck.own_words import OwnWords
 from chatcheck.transcript import show_text
 from chatcheck.verdict import Inconclusive, Mismatch
 
@@ -20,6 +21,9 @@ FAILURES = {
     "invalid_uid": "参数错误",
     "invalid_to": "参数错误",
     "missing_body": "参数错误",
+    "invalid_since": "参数错误",
+    "denied": "没有权限",
+    "full": "对方离线消息已满",
     "unavailable": "服务不可用",
     "illegal": "非法请求",
 }
@@ -57,6 +61,7 @@ class Conversation(ABC):
 
     name: str = "?"  # in the transcript
     uid: str = ""  # as which it is signed; empty, which is no uid, if it is not
+    own_words: OwnWords
 
     @abstractmethod
     def send_text(self, text: str) -> None:
@@ -76,6 +81,7 @@ class Conversation(ABC):
 
     def send(self, **members: Any) -> None:
         """Send a JSON object with these members."""
+        self.own_words.add(members)
         self.send_text(dump(members))
 
     def recv(self) -> dict[str, Any]:
@@ -131,10 +137,19 @@ class Conversation(ABC):
             raise Mismatch(f"{wanted} on {self.name}", show_text(dump(delivery)))
         return delivery
 
-    def sign(self, uid: str | int) -> dict[str, Any]:
+    def expect_broadcast(self, body: Any, sender: str) -> dict[str, Any]:
+        """The next message must be a broadcast of this body from this uid."""
+        __tracebackhide__ = True
+        wanted = {"body": body, "from": sender, "broadcast": 1}
+        delivery = self.expect_delivery(body, sender)
+        if not same_json(delivery.get("broadcast"), 1) or delivery.keys() & {"id", "time"}:
+            raise Mismatch(show_text(f"the broadcast {dump(wanted)}"), show_text(dump(delivery)))
+        return delivery
+
+    def sign(self, uid: str | int, **extra: Any) -> dict[str, Any]:
         """Sign as this uid and expect the reply."""
         __tracebackhide__ = True
-        self.send(type="sign", uid=uid)
+        self.send(type="sign", uid=uid, **extra)
         reply = self.expect_reply(1, msg=SIGNED)
         if not isinstance(reply.get("token"), str):
             raise Mismatch("a reply with a token", show_text(dump(reply)))
@@ -147,18 +162,30 @@ class Conversation(ABC):
         self.send(type="msg", to=to, body=body, **extra)
         return self.expect_reply(1, msg=SENT)
 
+    def broadcast(self, body: Any, **extra: Any) -> dict[str, Any]:
+        """Send a broadcast, and expect it and then its reply."""
+        __tracebackhide__ = True
+        self.send(type="broadcast", body=body, **extra)
+        self.expect_broadcast(body, self.uid)
+        return self.expect_reply(1, msg=SENT)
+
     def fence(self) -> None:
         """Prove that nothing else has arrived: what is asked for now must be the very next thing.
 
         Signed: a msg to its own uid, which every other device of that uid gets, too. Not signed: a msg, whose
-        answer is not_signed.
+        answer is not_signed. Signed as a uid that other tests use as well: a msg without body.
         """
         __tracebackhide__ = True
         body = secrets.token_hex(8)
         try:
-            self.send(type="msg", to=self.uid or secrets.token_hex(8), body=body)
+            is_shared = self.uid == self.own_words.shared_uid
+            with_body = {} if is_shared else {"body": body}
+            self.send(type="msg", to=self.uid or secrets.token_hex(8), **with_body)
             if not self.uid:
                 self.expect_reply(0, "not_signed")
+                return
+            if is_shared:
+                self.expect_reply(0, "missing_body")
                 return
             self.expect_delivery(body, self.uid)
             self.expect_reply(1, msg=SENT)

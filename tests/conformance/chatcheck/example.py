@@ -1,4 +1,6 @@
-"""SPEC.md's examples, the ```conversation blocks, as steps that can be run. Its section 1.4 has the notation:
+"""SPEC.md's examples, the ```conversation blocks, as steps that can be run. Its section 1.4 has the notation.
+
+Behind ```conversation may stand the feature that the example needs. Its lines are:
 
 A> {"type":"sign","uid":"1001"}         A sends
 A< {"status":1,…,"token":"<token>"}     A receives
@@ -15,7 +17,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-_BLOCK = re.compile(r"^```conversation\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```conversation(?: ([a-z]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{2,4} (.*)$", re.MULTILINE)
 _SAYS = re.compile(r"([A-Z])([<>]) (.*)")
 _REDIS = re.compile(r"redis (.+) = (.+)")
@@ -69,6 +71,7 @@ class Example:
 
     name: str
     text: str
+    feature: str | None = None
 
 
 def find_examples(text: str) -> list[Example]:
@@ -77,7 +80,7 @@ def find_examples(text: str) -> list[Example]:
     for block in _BLOCK.finditer(text):
         section = list(_HEADING.finditer(text, 0, block.start()))[-1][1].split()[0]
         place = sum(example.name.startswith(f"{section}-") for example in examples) + 1
-        examples.append(Example(f"{section}-{place}", block[1]))
+        examples.append(Example(f"{section}-{place}", block[2], block[1]))
     return examples
 
 

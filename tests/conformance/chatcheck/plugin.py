@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from chatcheck.address import Address
-from chatcheck.claims import claim_only_original, claims
+from chatcheck.claims import claim_only_original, claims, declare_history
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.report.model import RED, VERDICTS
 from chatcheck.target import Documented, Server, Target, Unreachable
 from chatcheck.timing import scaled, set_factor
-from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, untested
+from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, not_applicable, untested
 from chatcheck.workers import Workers
 
 TEST_SECONDS = 10.0
@@ -88,7 +88,7 @@ def _clause_order(clause: str) -> tuple[str, int]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What the suite has to be told about the server under test."""
     group = parser.getgroup("chatcheck", "conformance to the chat protocol")
-    group.addoption("--url", help="ws:// or wss:// URL of a server that runs")
+    group.addoption("--url", action="append", help="ws:// or wss:// URL of a running server; of each node")
     group.addoption("--start", help="command that starts the server; {port} and {redis} are filled in")
     group.addoption("--redis", help="redis:// URL of the Redis that the server uses")
     group.addoption("--profile", default="core", help="what the server claims: original, core or full")
@@ -118,17 +118,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=12.0,
         help="documented seconds after which the fds of a server that died count as stale (12)",
     )
+    group.addoption(
+        "--confirm-wait",
+        type=float,
+        default=1.0,
+        help="documented seconds after which deliveries are followed by a ping with their id (1)",
+    )
+    group.addoption("--history-max", type=int, default=1000, help="documented messages of a uid (1000)")
+    group.addoption("--broadcaster", metavar="UID", help="only this uid may broadcast")
+    group.addoption("--volatile", action="store_true", help="messages are kept in memory only")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "spec(*ids): the clauses of SPEC.md that this test proves")
     config.addinivalue_line("markers", "needs(*what): 'start', 'redis' or 'redis_control'; untested without")
+    config.addinivalue_line("markers", "feature(name): the feature that this test is about")
     config.addinivalue_line("markers", "limit(seconds): the time this test may take (10), times the factor")
     config.addinivalue_line("markers", "waits: this test mostly waits, so it comes early, beside others")
     summary = config.stash[_summary_key] = Summary()
     config.pluginmanager.register(_Bookkeeper(summary))
     config.pluginmanager.register(Workers(config.getoption("jobs")))
     claim_only_original(config.getoption("profile") == "original")
+    declare_history("history" in (config.getoption("feature") or ()))
     if config.getoption("timeout_factor") <= 0:
         raise pytest.UsageError("--timeout-factor: expected a number above 0")
     set_factor(config.getoption("timeout_factor"))
@@ -169,15 +180,16 @@ def _select(
 
 def _check_options(config: pytest.Config) -> None:
     """Raise UsageError unless the options name one server."""
-    url, command = config.getoption("url"), config.getoption("start")
-    if (url is None) == (command is None):
+    urls, command = config.getoption("url") or [], config.getoption("start")
+    if bool(urls) == (command is not None):
         raise pytest.UsageError("say which server to test: --url ws://… or --start 'COMMAND with {port}'")
     if command is not None and "{port}" not in command:
         raise pytest.UsageError("--start: the command has to have {port} in it")
-    try:
-        Address.parse(url or "ws://localhost")
-    except ValueError as error:
-        raise pytest.UsageError(f"--url {error}") from None
+    for url in urls:
+        try:
+            Address.parse(url)
+        except ValueError as error:
+            raise pytest.UsageError(f"--url {error}") from None
 
 
 def clauses_of(item: pytest.Item) -> list[str]:
@@ -207,10 +219,15 @@ def _make_target(config: pytest.Config) -> Target:
         ping_wait=config.getoption("ping_wait"),
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),
+        confirm_wait=config.getoption("confirm_wait"),
+        history_max=config.getoption("history_max"),
+        broadcaster=config.getoption("broadcaster"),
+        is_volatile=config.getoption("volatile"),
         features=frozenset(config.getoption("feature") or ()),
     )
     options = config.option
-    return Target(options.url, options.start, options.redis, documented)
+    url, *others = options.url or [None]
+    return Target(url, options.start, options.redis, documented, tuple(others))
 
 
 @pytest.fixture(scope="session")
@@ -228,6 +245,9 @@ def target(pytestconfig: pytest.Config) -> Iterator[Target]:
 @pytest.fixture
 def server(target: Target, request: pytest.FixtureRequest) -> Iterator[Server]:
     """The server under test, running, with a transcript for this test."""
+    for mark in request.node.iter_markers("feature"):
+        if mark.args[0] not in target.documented.features:
+            not_applicable(f"the feature {mark.args[0]} is not declared")
     needs = _needs(request.node)
     if "start" in needs and not target.can_start:
         untested("needs --start")

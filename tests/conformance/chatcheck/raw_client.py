@@ -131,6 +131,7 @@ class RawClient(Conversation):
         self.name = transcript.new_connection()
         self.address = address
         self.answers_pings = True
+        self.own_words = transcript.own_words
         self._transcript = transcript
         self._received = bytearray()
         self._begun: Frame | None = None  # the fragments of a message so far
@@ -293,8 +294,9 @@ class RawClient(Conversation):
         """The next frame but pings and other pongs, which RFC 6455 allows at any time, must be this pong."""
         __tracebackhide__ = True
         until, wanted, others = deadline(), Frame(PONG, payload), list[Frame]()
+        whole = self.own_words.sets_aside  # or a foreign broadcast could not be told by its fragments
         try:
-            while (frame := self._next_but_pings(str(wanted), until=until)) != wanted:
+            while (frame := self._next_but_pings(str(wanted), whole=whole, until=until)) != wanted:
                 if frame is None or frame.opcode != PONG:
                     raise Mismatch(f"{wanted} on {self.name}", str(frame or "the end of TCP"))
                 others.append(frame)
@@ -311,7 +313,7 @@ class RawClient(Conversation):
     def expect_closed(self, code: int | None) -> None:
         """The next frame but pings and pongs must be close with this code (None: without); then TCP ends."""
         __tracebackhide__ = True
-        frame = self._next_but_pings_and_pongs(show_close(code))
+        frame = self._next_but_pings_and_pongs(show_close(code), whole=self.own_words.sets_aside)
         if frame is None or frame.opcode != CLOSE or frame.close_code != code:
             raise Mismatch(f"{show_close(code)} on {self.name}", str(frame or "the end of TCP"))
         with contextlib.suppress(OSError):  # we may have closed first, or TCP may have ended with the frame
@@ -334,14 +336,21 @@ class RawClient(Conversation):
                 return frame
 
     def _next_but_pings(self, wanted: str, *, whole: bool = False, until: float) -> Frame | None:
+        """Nor the broadcasts of others."""
         __tracebackhide__ = True
         recv = self.recv_whole if whole else self.recv_frame
         while True:
             frame = recv(wanted, until)
+            if frame is not None and self._is_foreign(frame):
+                continue
             if frame is None or frame.opcode != PING:
                 return frame
             if self.answers_pings:
                 self.send_frame(PONG, frame.payload)
+
+    def _is_foreign(self, frame: Frame) -> bool:
+        text = frame.payload.decode("utf-8", "replace")
+        return frame.opcode == TEXT and frame.fin and self.own_words.is_foreign(text)
 
     def _receive(self, until: float, wanted: str) -> bool:
         """Read some bytes; False at the end of TCP."""

@@ -69,6 +69,10 @@ OPTIONS: dict[str, list[Option]] = {
         Option("ping-wait", float, "after how long a peer that answers no ping is dropped", "SECONDS"),
         Option("refresh-wait", float, "when what others delete from Redis is back (30)", "SECONDS"),
         Option("death-wait", float, "when a dead server's fds count as stale (12)", "SECONDS"),
+        Option("confirm-wait", float, "when deliveries are followed by a ping with their id (1)", "SECONDS"),
+        Option("history-max", int, "so many messages of each uid are retained (1000)", "N"),
+        Option("broadcaster", str, "only this uid may broadcast", "UID"),
+        Option("volatile", bool, "messages are kept in memory only, so a crash loses them"),
     ],
     "reports": [
         Option("json", Path, "everything, for programs and 'chatcheck compare'", "FILE"),
@@ -110,6 +114,10 @@ class Settings:
     ping_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0
+    confirm_wait: float = 1.0
+    history_max: int = 1000
+    broadcaster: str | None = None
+    volatile: bool = False
     json: Path | None = None
     junit: Path | None = None
     html: Path | None = None
@@ -119,8 +127,10 @@ class Settings:
     @property
     def features(self) -> list[str]:
         """Those that the server has to serve: the declared ones, and with the profile full all that exist."""
-        full = [name for name in FEATURES if self.profile == "full" and has_clauses(name)]
-        return [name for name in FEATURES if name in full or name in self.feature]
+        served = {name for name in FEATURES if self.profile == "full" and has_clauses(name)} | {*self.feature}
+        if "nodes" in served:
+            served.add("redis")
+        return [name for name in FEATURES if name in served]
 
     @property
     def shows_redis(self) -> bool:
@@ -272,8 +282,9 @@ def _check_redis(settings: Settings) -> None:
     if settings.redis is not None and not settings.redis.startswith(("redis://", "rediss://", "unix://")):
         raise WrongUse(f"--redis {settings.redis}: expected redis://HOST:PORT")
     if "redis" in settings.features and not settings.shows_redis:
+        name = "nodes" if "nodes" in settings.features else "redis"
         raise WrongUse(
-            "the feature redis can only be checked by looking into the server's Redis: "
+            f"the feature {name} can only be checked by looking into the server's Redis: "
             "add --redis redis://HOST:PORT, or {redis} to the command of --start"
         )
     its_own = settings.redis is None and "{redis}" in (settings.start or "")

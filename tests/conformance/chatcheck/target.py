@@ -16,6 +16,7 @@ import redis
 
 from chatcheck import processes
 from chatcheck.address import Address
+from chatcheck.claims import from_now_on
 from chatcheck.client import Client
 from chatcheck.ports import free_port
 from chatcheck.raw_client import RawClient
@@ -23,6 +24,7 @@ from chatcheck.redis_control import PrivateRedis
 from chatcheck.timing import eventually, scaled
 from chatcheck.transcript import Transcript
 from chatcheck.verdict import Mismatch, untested
+from chatcheck.wire import Wire
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
@@ -45,6 +47,10 @@ class Documented:
     ping_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0
+    confirm_wait: float = 1.0
+    history_max: int = 1000
+    broadcaster: str | None = None
+    is_volatile: bool = False
     features: frozenset[str] = frozenset()
 
 
@@ -52,13 +58,22 @@ class Target:
     """The server under test, for the whole run."""
 
     def __init__(
-        self, url: str | None, command: str | None, redis_url: str | None, documented: Documented
+        self,
+        url: str | None,
+        command: str | None,
+        redis_url: str | None,
+        documented: Documented,
+        other_urls: tuple[str, ...] = (),
     ) -> None:
-        """Either `url` of a server that runs, or the `command` that starts one, with {port} and {redis}."""
+        """Either `url` of a server that runs, or the `command` that starts one, with {port} and {redis}.
+
+        `other_urls` are those of further nodes of a service that runs.
+        """
         self.documented = documented
         self.redis_url = redis_url
         self.redis_control: PrivateRedis | None = None
         self._command = command
+        self._other_urls = other_urls
         self._process: subprocess.Popen[bytes] | None = None
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by destroy()
         if command is not None and "{redis}" in command and redis_url is None:
@@ -67,9 +82,21 @@ class Target:
         self.url = url or f"ws://127.0.0.1:{free_port()}"
         self.address = Address.parse(self.url)
 
-    def twin(self) -> Target:
-        """A second server of the same command, on a free port and on the same Redis, which stays ours."""
-        return Target(None, self._command, self.redis_url, self.documented)
+    def twin(self, redis_url: str | None = None) -> Target:
+        """A second server of the same command, on a free port and on the same Redis, which stays ours; or on
+        what that is reached by."""
+        return Target(None, self._command, redis_url or self.redis_url, self.documented)
+
+    def node(self) -> Target | None:
+        """Another node of the same service: one that runs, or one to be started; None if there is neither."""
+        if self._other_urls:
+            return Target(self._other_urls[0], None, self.redis_url, self.documented)
+        return self.twin() if self.can_start and self.starts_with_redis else None
+
+    @property
+    def starts_with_redis(self) -> bool:
+        """Is the server told which Redis to use?"""
+        return "{redis}" in (self._command or "")
 
     @property
     def can_start(self) -> bool:
@@ -163,6 +190,8 @@ class Server:
     def __init__(self, target: Target, transcript: Transcript | None = None) -> None:
         self.transcript = transcript or Transcript()
         self.documented = target.documented
+        self.transcript.own_words.sets_aside = "broadcast" in self.documented.features
+        self.transcript.own_words.shared_uid = self.documented.broadcaster
         self._target = target
         self._connections: list[Client | RawClient] = []
         self._redis: redis.Redis | None = None
@@ -184,10 +213,20 @@ class Server:
         return client
 
     def signed(self, uid: str | None = None) -> Client:
-        """A new device of this uid, or of a fresh one."""
+        """A new device of this uid, which gets nothing that was sent before, or of a fresh one."""
         __tracebackhide__ = True
         client = self.connect()
-        client.sign(uid if uid is not None else self.uid())
+        if uid is None:
+            client.sign(self.uid())
+        else:
+            client.sign(uid, **from_now_on())
+        return client
+
+    def broadcaster(self) -> Client:
+        """A new device of a uid that may broadcast."""
+        __tracebackhide__ = True
+        client = self.connect()
+        client.sign(self.documented.broadcaster or self.uid(), **from_now_on())
         return client
 
     def raw(self, handshake: bool = True, receive_buffer: int | None = None) -> RawClient:
@@ -205,6 +244,11 @@ class Server:
                 untested("no --redis, and no {redis} in --start")
             self._redis = redis.Redis.from_url(self._target.redis_url, decode_responses=False)
         return self._redis
+
+    @property
+    def keeps_history(self) -> bool:
+        """Does it serve the feature history?"""
+        return "history" in self.documented.features
 
     @property
     def has_redis(self) -> bool:
@@ -243,7 +287,35 @@ class Server:
         """A second server, started by the same command on a port of its own and on the same Redis."""
         if not self._target.can_start:
             untested("no --start, so there cannot be a second server")
-        target = self._target.twin()
+        with self._running(self._target.twin()) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def node(self) -> Iterator[Server]:
+        """Another node of the same service: that of the second --url, or one that is started now."""
+        target = self._target.node()
+        if target is None:
+            untested("no second --url, and no --start with {redis}, so there is one node only")
+        with self._running(target) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def node_on_a_wire(self) -> Iterator[tuple[Server, Wire]]:
+        """Another node, started now, and its connection to Redis, which the test can cut."""
+        redis_url = self._target.redis_url or ""
+        if not self._target.can_start or not self._target.starts_with_redis:
+            untested("no --start with {redis}, so no node can be cut off from it")
+        if not redis_url.startswith("redis://"):
+            untested(f"a connection to {redis_url} cannot be cut")
+        wire = Wire(redis_url)
+        try:
+            with self._running(self._target.twin(wire.url)) as server:
+                yield server, wire
+        finally:
+            wire.destroy()
+
+    @contextlib.contextmanager
+    def _running(self, target: Target) -> Iterator[Server]:
         try:
             target.ensure_running()
             server = Server(target, self.transcript)

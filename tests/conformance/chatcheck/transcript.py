@@ -9,6 +9,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from chatcheck.own_words import OwnWords
+
 DEFAULT_MASK = b"\x37\xfa\x21\x3d"  # RFC 6455's example; as good as any against a server
 _SHOWN_MAX = 300  # characters of one frame
 _HEAD, _TAIL = 150, 250  # lines of a long conversation
@@ -75,6 +77,7 @@ class Transcript:
 
     entries: list[Entry] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    own_words: OwnWords = field(default_factory=OwnWords)
     _names: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

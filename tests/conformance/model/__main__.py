@@ -9,6 +9,8 @@ from dataclasses import asdict
 
 from .faults import FAULTS, any_fault, switch_on
 from .faulty import FaultyServer
+from .faulty_features import FaultyFeatureServer
+from .features import FEATURES, FeatureServer
 from .odd import ODD
 from .original import Original
 from .server import Server, Settings
@@ -31,6 +33,10 @@ def main() -> int:
         ping_interval=arguments.ping_interval,
         ping_timeout=arguments.ping_timeout,
         refresh=arguments.refresh,
+        features=frozenset(arguments.feature),
+        broadcasters=frozenset(arguments.broadcaster),
+        history_max=arguments.history_max,
+        confirm_after=arguments.confirm_after,
     )
     asyncio.run(_run(_server(arguments.persona, settings), arguments.port))
     return 0
@@ -43,6 +49,8 @@ def _server(persona: str | None, settings: Settings) -> Server | Useless | Origi
         return ODD[persona](settings)
     if persona is not None:
         return Useless(persona)
+    if settings.features:
+        return FaultyFeatureServer(settings) if any_fault() else FeatureServer(settings)
     return FaultyServer(settings) if any_fault() else Server(settings)
 
 
@@ -64,6 +72,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ping-interval", type=float, default=default.ping_interval, metavar="S")
     parser.add_argument("--ping-timeout", type=float, default=default.ping_timeout, metavar="S")
     parser.add_argument("--refresh", type=float, default=default.refresh, metavar="S")
+    parser.add_argument("--feature", action="append", default=[], choices=FEATURES, help="may be repeated")
+    parser.add_argument("--broadcaster", action="append", default=[], metavar="UID", help="who may broadcast")
+    parser.add_argument("--history-max", type=int, default=default.history_max, metavar="N")
+    parser.add_argument("--confirm-after", type=float, default=default.confirm_after, metavar="S")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="may be repeated")
     parser.add_argument("--persona", choices=("original", *ODD, *PERSONAS), help="another server altogether")
     parser.add_argument("--list-faults", action="store_true", help="name, clause and what is wrong")

@@ -15,6 +15,13 @@ class Fault:
     what: str
     needs_redis: bool
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Those that the server has to serve so that it can be seen."""
+        if self.clause.startswith("NODE"):
+            return ("broadcast", "history", "nodes")
+        return ("broadcast", "history") if self.clause.startswith(("CAST", "HIST")) else ()
+
 
 NO_FAULT = "none"  # runs the server that can have faults without any: it has to be right as well
 
@@ -42,7 +49,7 @@ def _read_table(table: str) -> dict[str, Fault]:
     faults: dict[str, Fault] = {}
     for line in filter(None, map(str.strip, table.splitlines())):
         name, clause, what = line.split(None, 2)
-        needs_redis = what.startswith("(redis) ") or clause.startswith("STORE")
+        needs_redis = what.startswith("(redis) ") or clause.startswith(("STORE", "NODE"))
         assert name not in faults, name
         faults[name] = Fault(name, clause, what.removeprefix("(redis) "), needs_redis)
     return faults
@@ -508,6 +515,171 @@ devices-from-store            STORE-13  whom Redis names gets the message
 wrong-type-exits              STORE-13  a key of the wrong type ends the server
 wrong-type-unavailable        STORE-13  a key of the wrong type makes signs unavailable for ever
 odd-member-exits              STORE-13  a member that is not ASCII ends the server
+broadcast-refused-past-1k     CAST-1  a broadcast of more than 1 KiB has no body
+broadcast-null-refused        CAST-1  null is no body of a broadcast
+broadcast-without-cid         CAST-1  the reply to a broadcast has no cid
+broadcast-not-to-sender       CAST-2  the sending connection does not get its broadcast
+broadcast-twice-to-sender     CAST-2  the sending connection gets its broadcast twice
+broadcast-first-devices       CAST-2  only the first device of each user gets a broadcast
+broadcast-misses-newest       CAST-2  the connection that signed last misses a broadcast
+broadcast-to-20               CAST-2  20 devices get a broadcast
+broadcast-twice-after-move    CAST-2  who has signed again gets a broadcast twice
+broadcast-unmarked            CAST-2  a broadcast does not say that it is one
+broadcast-marked-true         CAST-2  `broadcast` is true
+broadcast-has-id              CAST-2  a broadcast has an id and a time
+broadcast-marks-msgs          CAST-2  a msg has `broadcast`, too: 0
+broadcast-to-strangers        CAST-3  connections that are not signed get a broadcast
+broadcast-to-failed-signs     CAST-3  a connection whose sign failed gets a broadcast
+broadcast-unsigned-delivered  CAST-4  a broadcast that is answered as not_signed is delivered all the same
+broadcast-unsigned-illegal    CAST-4  the broadcast of a connection that is not signed is illegal
+broadcast-body-before-signed  CAST-4  that the body is missing is said before not_signed
+broadcast-missing-sended      CAST-5  a broadcast without body is answered as sended
+broadcast-missing-null        CAST-5  a broadcast without body is answered as missing_body and delivers null
+broadcast-kept                CAST-6  who signs gets the last broadcast
+broadcast-kept-for-users      CAST-6  who has signed before gets the broadcasts that have been sent since
+broadcast-in-history          CAST-6  a broadcast is stored for whoever has an inbox
+broadcasts-late               CAST-7  others get a broadcast 20 ms later
+broadcasts-late-past-1k       CAST-7  others get a broadcast of more than 1 KiB 50 ms later
+msgs-late-beside-broadcasts   CAST-7  others get a msg 20 ms later
+broadcast-reply-first         CAST-8  the reply comes before the broadcast
+broadcast-reply-overtakes     CAST-8  the reply to the second of two broadcasts that wait comes before it
+denied-delivered              CAST-9  a broadcast that is denied is delivered
+denied-by-prefix              CAST-9  whoever is called like a broadcaster at first may broadcast
+denied-by-first-uid           CAST-9  whoever was a broadcaster may go on when signed as another
+denied-before-body            CAST-9  that it is denied is said before that the body is missing
+denied-nobody                 CAST-9  everybody may broadcast
+offline-100                   HIST-1  of what waits 100 messages come
+offline-first-only            HIST-1  of what waits the first message comes
+offline-once                  HIST-1  what waited comes to the first device that signs, and to no other
+offline-objects-to-arrays     HIST-1  {} arrives as [] if it had to wait
+offline-past-10k-lost         HIST-1  a body of more than 10 KiB is not stored
+refused-stored                HIST-1  the msg of a connection that is not signed is stored
+restart-loses-unread          HIST-2  (redis) what has not been confirmed is gone after a restart
+restart-loses-all             HIST-2  (redis) everything is gone after a restart
+stored-late                   HIST-2  (redis) a message is stored 300 ms after the reply
+delivery-without-id           HIST-3  deliveries have no id
+offline-without-time          HIST-3  what waited has no time
+time-in-seconds               HIST-3  the time is in seconds
+time-of-delivery              HIST-3  the time is that of the delivery
+time-as-string                HIST-3  the time is a string
+ids-from-1                    HIST-4  ids count from 1-0 at each start
+ids-of-clock                  HIST-4  messages of one millisecond have the same id
+ids-of-sender                 HIST-4  ids rise for each sender only
+reply-without-id              HIST-5  replies to msgs have no id
+reply-id-not-to-self          HIST-5  the reply to a msg to oneself has no id
+reply-id-of-next              HIST-5  the reply has the next id
+reply-id-if-online            HIST-5  the reply has an id only if the recipient is signed
+second-device-swapped         HIST-6  the second device gets each second message before the first
+past-by-sender                HIST-6  what waited comes sorted by sender
+past-newest-first             HIST-7  what waited comes with the newest first
+past-before-reply             HIST-7  what waited comes before the reply to the sign
+past-late                     HIST-7  what waited comes 50 ms after the reply, behind live ones
+past-and-live-twice           HIST-7  what is stored while a device signs comes twice
+past-and-live-lost            HIST-7  what is stored while a device signs does not come
+move-without-past             HIST-7  after a sign with another uid what waits for it does not come
+since-inclusive               HIST-8  the message with the id `since` comes again
+since-skips-one               HIST-8  the message behind `since` does not come
+since-as-text                 HIST-8  `since` is compared as a string
+since-ms-only                 HIST-8  of `since` only the milliseconds are compared
+since-confirmed-left-out      HIST-8  with `since` only what is not confirmed comes
+since-once                    HIST-8  a second sign of a connection with `since` brings nothing
+since-ignored                 HIST-8  `since` is ignored
+bad-since-ignored             HIST-9  a `since` that is no id is ignored
+bad-since-signs               HIST-9  a `since` that is no id is refused, and the connection is signed
+bad-since-before-uid          HIST-9  a `since` that is no id is said before an invalid uid
+since-leading-zeros           HIST-9  an id may have leading zeros
+since-trimmed                 HIST-9  white space around an id is removed
+since-without-n               HIST-9  an id may be milliseconds alone
+since-too-big                 HIST-9  an id may have numbers beyond 2^53-1
+since-null-ignored            HIST-9  a `since` that is null is like none
+gap-never                     HIST-10 there is never a gap
+gap-0-0-only                  HIST-10 only "0-0" can have a gap
+gap-not-0-0                   HIST-10 "0-0" never has a gap
+gap-missing-one               HIST-10 that one message is missing is no gap
+gap-true                      HIST-10 gap is true
+gap-always                    HIST-11 there is always a gap
+gap-of-confirmed              HIST-11 a sign without `since` has a gap if any message was dropped
+gap-at-last-dropped           HIST-11 the id of the last message that was dropped has a gap behind it
+gap-0                         HIST-11 gap is 0 if nothing is missing
+pings-without-id              HIST-12 the ping after deliveries has no payload
+pings-first-id                HIST-12 the ping has the id of the first of several deliveries
+pings-late                    HIST-12 the ping comes after 3 s
+pings-after-silence           HIST-12 the ping comes when deliveries pause
+pings-live-only               HIST-12 no ping follows what waited
+pings-first-device            HIST-12 only the first device is pinged
+pings-wait-for-pong           HIST-12 while a ping is not answered there is no other
+pongs-ignored                 HIST-13 pongs confirm nothing
+pongs-first-device            HIST-13 only the first device's pongs confirm
+pongs-late                    HIST-13 a pong takes effect after 300 ms
+pongs-one-message             HIST-13 a pong confirms the one message with its id
+pongs-back                    HIST-13 a pong with an older id takes newer ones back
+pongs-all                     HIST-13 a pong confirms what was delivered after its ping as well
+delivered-is-confirmed        HIST-14 what was delivered does not come again
+pinged-is-confirmed           HIST-14 what a ping was sent for does not come again
+close-is-confirmed            HIST-14 a device that closes in order has confirmed what it got
+retains-100                   HIST-15 100 messages are retained
+retains-one-less              HIST-15 one message less is retained than documented
+full-early                    HIST-16 a history is full with one message less
+full-late                     HIST-16 a history is full with one message more
+full-counts-confirmed         HIST-16 confirmed messages count
+full-but-stored               HIST-16 a msg that is refused as full is stored
+full-before-body              HIST-16 that a history is full is said before missing_body
+full-before-dup               HIST-16 a retry to a full history is refused
+full-for-ever                 HIST-16 a history that was full stays so
+full-drops-oldest             HIST-17 the oldest message makes room, confirmed or not
+full-drops-newest             HIST-17 the newest message makes room for the next one
+dups-unknown                  HIST-18 each retry is stored again
+dups-of-connection            HIST-18 only the same connection's retries are recognised
+dups-with-body                HIST-18 a retry has to have the same body
+dups-as-spelled               HIST-18 cids are compared as they are spelled
+dups-until-confirmed          HIST-18 retries are recognised until the message is confirmed
+dups-delivered                HIST-18 a retry is delivered again
+dups-without-id               HIST-18 the reply to a retry has no id
+dups-without-dup              HIST-18 the reply to a retry has no dup
+dups-of-last                  HIST-18 only the last cid of a user is remembered
+dups-by-cid-only              HIST-19 a cid is the same whoever sends it to whomever
+dups-across-senders           HIST-19 a cid is the same whoever sends it
+dups-across-recipients        HIST-19 a cid is the same to whomever it is sent
+dups-joined                   HIST-19 sender, recipient and cid are joined without a mark between them
+dups-folded                   HIST-19 cids are compared without case
+dups-without-cid              HIST-19 the same body without cid is a retry
+dups-of-refused               HIST-19 the cid of a msg that was refused is remembered
+dup-always                    HIST-19 each reply has dup, 0 or 1
+resign-brings-again           HIST-20 the same sign again brings what is not confirmed again
+resign-brings-waited-again    HIST-20 the same sign again brings again what had waited
+future-since-mutes            HIST-21 what comes before `since` is not delivered, live or not
+future-since-mutes-empty      HIST-21 the same, if there was no message yet
+any-pong-confirms             HIST-22 any pong confirms all that was delivered
+later-pong-confirms           HIST-22 a pong with a later id confirms
+foreign-pong-confirms         HIST-22 a pong with the id of a message confirms, whoever sends it
+resign-confirms               HIST-22 a sign with a `since` confirms up to there
+client-ping-confirms          HIST-22 a ping of the client's with the id confirms
+other-node-nothing            NODE-1  devices on other nodes get nothing
+other-node-first-device       NODE-1  on other nodes the first device gets the message
+other-node-twice              NODE-1  devices on other nodes get each message twice
+other-node-old-news           NODE-1  who signs on another node gets what was sent just before
+other-node-prefix             NODE-2  on other nodes users whose uid begins like `to` get the message, too
+other-node-senders-devices    NODE-2  on other nodes the sender's devices get the message, too
+other-node-long-late          NODE-3  on other nodes messages of more than 1 KiB come 50 ms later
+other-node-swapped            NODE-3  on other nodes messages that come together are swapped
+sign-takes-over               NODE-4  a sign takes the uid from its devices on other nodes
+sign-removes-foreign-fds      NODE-4  a sign removes the fds of other nodes
+dead-count-as-live            NODE-5  a node that died counts as alive for 20 s
+dead-stay                     NODE-6  the traces of a node that died stay until the next sign
+dead-half-gone                NODE-6  the fds' own keys stay when a node has died
+cut-off-sended                NODE-7  a node that is cut off answers sended
+cut-off-closes                NODE-7  a node that is cut off closes its connections
+cut-off-late                  NODE-7  a node that is cut off says so after 5 s
+cut-off-misses                NODE-8  a node that was cut off goes on with what comes next
+cut-off-twice                 NODE-8  a node that was cut off delivers the last messages before the cut again
+cut-off-reversed              NODE-8  a node that was cut off delivers what it missed with the newest first
+dead-node-loses               NODE-9  a message is stored 300 ms after the reply, by the sender's node
+ids-of-node                   NODE-10 each node has ids of its own
+order-of-node                 NODE-10 each node delivers its own users' messages first
+confirmed-here-only           NODE-11 what is confirmed is known to one node only
+dups-here-only                NODE-12 retries are known to one node only
+broadcast-here-only           NODE-13 a broadcast stays on its node
+broadcast-there-twice         NODE-13 a broadcast reaches other nodes' devices twice
 cid-required                  COMPAT-1  a request without cid is refused
 token-renamed                 COMPAT-1  the token is called "session"
 msg-renamed                   COMPAT-1  msg is called "message"
@@ -515,6 +687,8 @@ body-renamed                  COMPAT-1  body is called "data" in deliveries
 broadcast-invalid             COMPAT-2  a broadcast is answered as not supported and the connection stays
 broadcast-served              COMPAT-2  a broadcast is answered as sended
 presence                      COMPAT-3  who is online is pushed to everybody
+history-undeclared-id         COMPAT-3  without history deliveries and replies have an id
+history-undeclared-since      COMPAT-3  without history a `since` that is no id is refused
 receipts                      COMPAT-3  the sender is told when a message has been delivered
 history                       COMPAT-3  who signs gets the last message to the uid again
 """)

@@ -520,6 +520,8 @@ class FaultyServer(Server):
             if fault("missing-uid-illegal"):
                 raise Illegal
             return failed("invalid_to" if fault("invalid-uid-as-to") else "invalid_uid", request.cid)
+        if fault("history-undeclared-since") and request.since_is_invalid:
+            return failed("invalid_since", request.cid)
         if fault("two-devices-only") and len(self._devices.get(uid, {})) >= 2 and before != uid:
             return failed("unavailable", request.cid)
         if fault("move-refused") and before not in (None, uid):
@@ -841,6 +843,8 @@ class FaultyServer(Server):
         as_number = (fault("from-as-signed") and sender.signed_with_integer) or fault("from-number-like")
         if as_number and uid.lstrip("-").isdigit():
             text = f'{{"body":{request.body},"from":{uid}}}'
+        if fault("history-undeclared-id"):
+            text = delivery(request.body or "null", uid, id="1-1", time=1)
         if fault("members-passed-on"):
             others = {n: v for n, v in sender.members.items() if n not in ("type", "to", "body", "from")}
             extra = [f"{json.dumps(name)}:{value}" for name, value in others.items()]

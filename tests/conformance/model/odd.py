@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .features import FeatureServer
 from .frames import CONTINUATION, PING, PONG, TEXT, encode_frame
-from .server import Connection, Message, Server
+from .server import Connection, Message
 
 LATE_SECONDS = 0.04
 _FRAGMENT_BYTES_MIN = 64  # a shorter message stays whole now and then
@@ -57,7 +58,8 @@ def texts_of(text: str) -> dict[str, str]:
         value: dict[str, Any] = json.loads(text)
         return {name: json.dumps(member) for name, member in value.items()}
     body, _, sender = rest.rpartition(',"from":')
-    return {"body": body, "from": sender.removesuffix("}")}
+    others: dict[str, Any] = json.loads(f'{{"from":{sender}')
+    return {"body": body, **{name: json.dumps(member) for name, member in others.items()}}
 
 
 class OddConnection(Connection):
@@ -101,7 +103,7 @@ class OddConnection(Connection):
             self._write(PING, b"between")
 
 
-class OddServer(Server):
+class OddServer(FeatureServer):
     """Replies before others get the message, as nothing forbids."""
 
     def _new_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection:
@@ -134,7 +136,7 @@ class LateConnection(Connection):
         asyncio.get_running_loop().call_later(LATE_SECONDS, setattr, self, "_closed", True)
 
 
-class LateServer(Server):
+class LateServer(FeatureServer):
     """Its machine is slow, or far away."""
 
     def _new_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection:

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
-from .run import MODEL_DOCUMENTED, Run, model_command, run_checks, short_name
+from .run import MODEL_DOCUMENTED, Run, feature_options, model_command, run_checks, short_name
 from .useless import PERSONAS
 
 # A tenth of a second for what should come at once: the personas answer at once or never. Against one that
@@ -12,8 +12,10 @@ from .useless import PERSONAS
 HASTE = 0.02
 SHARDS = {"mute": 8, "noise": 2}
 # A check that is cut short while it connects leaves a socket behind, which is no fault of a later check.
-OPTIONS = [*MODEL_DOCUMENTED, "-p", "no:unraisableexception"]
+OPTIONS = [*MODEL_DOCUMENTED, "-p", "no:unraisableexception", "--broadcaster=operator"]
+OPTIONS += feature_options(("broadcast", "history", "nodes"))
 RUN_S_MAX = 300.0
+NONE = ("untested", "not_applicable")
 
 # (persona, check without its parameters) -> why it passes, and why it may.
 ALLOWED: dict[tuple[str, str], str] = {}
@@ -29,7 +31,7 @@ def prove_useless(workers: int) -> bool:
             found[persona].append(future.result())
     problems, seen = 0, set()
     for persona, results in found.items():
-        checks = {short_name(c): v for verdicts, _ in results for c, v in verdicts.items() if v != "untested"}
+        checks = {short_name(c): v for verdicts, _ in results for c, v in verdicts.items() if v not in NONE}
         notes = [note for _, note in results if note]
         notes += [f"the check itself is broken: {check}" for check, v in checks.items() if v == "error"]
         passes = [check for check, verdict in checks.items() if verdict == "pass"]

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 from .strict_json import NotJson, read_object, read_string
 
+TYPES = frozenset(("sign", "msg"))  # [COMPAT-2] those of a feature are known only where it is served
 UID_BYTES_MAX = 128
 CID_BYTES_MAX = 64
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,15})", re.ASCII)
 _INTEGER_MAX = 2**53 - 1
+_ID = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+Id = tuple[int, int]  # of a message, as it is compared: SPEC 7
 
 
 class Illegal(Exception):
@@ -27,20 +32,22 @@ class Request:
     body: str | None = None
     cid: str | None = None
     cid_is_invalid: bool = False
+    since: Id | None = None
+    since_is_invalid: bool = False
 
 
-def read_request(text: str) -> Request:
+def read_request(text: str, types: frozenset[str] = TYPES) -> Request:
     try:
-        return request_of(read_object(text))
+        return request_of(read_object(text), types)
     except NotJson as reason:
         raise Illegal(str(reason)) from None
 
 
-def request_of(members: dict[str, str]) -> Request:
+def request_of(members: dict[str, str], types: frozenset[str] = TYPES) -> Request:
     kind = _string(members.get("type"))
-    if kind not in ("sign", "msg"):  # [JSON-9]
+    if kind is None or kind not in types:  # [JSON-9]
         raise Illegal(f"type {kind!r}")
-    cid = _cid(members.get("cid"))
+    cid, since = _cid(members.get("cid")), _since(members.get("since"))
     return Request(
         type=kind,
         uid=_uid(members.get("uid")),
@@ -48,6 +55,8 @@ def request_of(members: dict[str, str]) -> Request:
         body=members.get("body"),
         cid=cid,
         cid_is_invalid="cid" in members and cid is None,
+        since=since,
+        since_is_invalid="since" in members and since is None,
     )
 
 
@@ -77,6 +86,22 @@ def _cid(value: str | None) -> str | None:
     return string if string is not None and 1 <= len(string.encode()) <= CID_BYTES_MAX else None
 
 
+def _since(value: str | None) -> Id | None:
+    string = _string(value)
+    return read_id(string) if string is not None else None
+
+
+def read_id(text: str) -> Id | None:
+    match = _ID.fullmatch(text)
+    if match is None or max(map(int, match.groups())) > _INTEGER_MAX:
+        return None
+    return int(match[1]), int(match[2])
+
+
+def show_id(id: Id) -> str:
+    return f"{id[0]}-{id[1]}"
+
+
 SIGNED = "注册成功"
 SENDED = "sended"
 FAILURES = {
@@ -86,12 +111,15 @@ FAILURES = {
     "invalid_uid": "参数错误",
     "invalid_to": "参数错误",
     "missing_body": "参数错误",
+    "invalid_since": "参数错误",
+    "denied": "没有权限",
+    "full": "对方离线消息已满",
     "unavailable": "服务不可用",
 }
 
 
-def done(msg: str, cid: str | None, token: str | None = None) -> str:
-    return _reply(status=1, msg=msg, token=token, cid=cid)
+def done(msg: str, cid: str | None, **more: str | int | None) -> str:
+    return _reply(status=1, msg=msg, **more, cid=cid)
 
 
 def failed(code: str, cid: str | None = None) -> str:
@@ -99,9 +127,10 @@ def failed(code: str, cid: str | None = None) -> str:
     return _reply(status=0, msg=FAILURES[code], disconnect=disconnect, code=code, cid=cid)
 
 
-def delivery(body: str, sender: str) -> str:
+def delivery(body: str, sender: str, **more: str | int) -> str:
     """The body is relayed as it was written, so no number, order or repeated name can change. [BODY-2]"""
-    return f'{{"body":{body},"from":{_text(sender)}}}'
+    others = "".join(f",{_text(name)}:{_text(value)}" for name, value in more.items())
+    return f'{{"body":{body},"from":{_text(sender)}{others}}}'
 
 
 def _reply(**members: str | int | None) -> str:

@@ -27,10 +27,15 @@ class Run:
     patience: float = 1.0  # the suite's --timeout-factor
 
 
-def model_command(*options: str, redis: bool = True) -> str:
+def model_command(*options: str, redis: bool = True, features: tuple[str, ...] = ()) -> str:
     """The command that starts a model with these options."""
-    start = [sys.executable, "-m model --port {port} --refresh 2", *options]
+    start = [sys.executable, "-m model --port {port} --refresh 2", *options, *feature_options(features)]
     return " ".join([*start, "--redis {redis}"] if redis else start)
+
+
+def feature_options(features: tuple[str, ...]) -> list[str]:
+    """What the model and the suite are told alike."""
+    return [f"--feature={name}" for name in features]
 
 
 def run_checks(run: Run) -> tuple[dict[str, str], str]:

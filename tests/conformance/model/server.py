@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, Violation, accept_handshake, encode_frame, read_frames
-from .requests import SENDED, SIGNED, Illegal, Request, delivery, done, failed, read_request
+from .requests import SENDED, SIGNED, TYPES, Illegal, Request, delivery, done, failed, read_request
 from .store import MemoryStore, RedisStore, Store, Unavailable
 
 GOING_AWAY, ILLEGAL = 1001, 1008
@@ -31,6 +31,10 @@ class Settings:
     handshake_timeout: float = 10.0
     linger: float = 1.0  # how long a closed connection may take to end TCP
     refresh: float = 20.0
+    features: frozenset[str] = frozenset()
+    broadcasters: frozenset[str] = frozenset()  # [CAST-9] who may broadcast; none: everybody
+    history_max: int = 1000  # [HIST-15], [HIST-16] messages of a uid
+    confirm_after: float = 0.2  # [HIST-12] how long after a delivery its ping follows
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,13 @@ class Connection:
         self._settings = settings
         self._heard = time.monotonic()
         self._closed = False
+        self.hands_on_pongs = False  # as messages, so that they take effect in their turn [HIST-13]
 
     def send(self, text: str) -> None:
         self._write(TEXT, text.encode())
+
+    def ping(self, payload: bytes) -> None:
+        self._write(PING, payload)
 
     def close(self, code: int | None) -> None:
         """Send the close frame. Nothing is sent behind it, and no second one."""
@@ -93,7 +101,7 @@ class Connection:
                     self._write(PONG, frame.payload)
                 elif frame.opcode == CLOSE:
                     ending = Ending(int.from_bytes(frame.payload[:2], "big") or None)
-                elif frame.opcode != PONG:
+                elif frame.opcode != PONG or self.hands_on_pongs:
                     await self.inbox.put(Message(frame.opcode, frame.payload))
         except Violation as violation:
             ending = Ending(violation.code)
@@ -218,18 +226,24 @@ class Server:
     def _read(self, message: Message) -> Request:
         if message.opcode == BINARY:  # [ILLEGAL-2]
             raise Illegal("binary")
-        return read_request(message.payload.decode())
+        return read_request(message.payload.decode(), self._types())
+
+    def _types(self) -> frozenset[str]:
+        return TYPES
 
     async def _answer(self, connection: Connection, request: Request) -> str:
         """The reply, when all that the request does has been done. The checks have the order of [REPLY-6]."""
         if request.cid_is_invalid:
             return failed("invalid_cid")
         try:
-            if request.type == "sign":
-                return await self._sign(connection, request)
-            return await self._msg(connection, request)
+            return await self._obey(connection, request)
         except Unavailable:
             return failed("unavailable", request.cid)
+
+    async def _obey(self, connection: Connection, request: Request) -> str:
+        if request.type == "sign":
+            return await self._sign(connection, request)
+        return await self._msg(connection, request)
 
     async def _sign(self, connection: Connection, request: Request) -> str:
         uid = request.uid

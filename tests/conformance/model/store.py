@@ -130,6 +130,15 @@ class RedisStore:
             await self._do(erase)
             self._doubtful.discard((fd, uid))
 
+    @property
+    def redis(self) -> Any:
+        """For operations that are given to run(). Its own types know nothing of answers in bytes."""
+        return self._redis
+
+    async def run(self, operation: Callable[[], Any]) -> None:
+        """Run another module's operation as one of the store's own."""
+        await self._do(operation)
+
     async def _do(self, operation: Callable[[], Any]) -> None:
         """Run 'operation' alone, within the time limit; Unavailable at once while Redis is lost."""
         if not self._is_up:
@@ -238,6 +247,31 @@ class RedisStore:
         if not dot or node == self._node:
             return False
         return bool(await self._redis.exists(_node_key(node)))
+
+
+class NodeStore(RedisStore):
+    """One of several on the same Redis: whoever sees that a node is dead removes its traces. [NODE-6]"""
+
+    async def _beat(self) -> None:
+        await super()._beat()
+        await self._redis.sadd(_NODES, self._node)
+        nodes: set[bytes] = await self._redis.smembers(_NODES)  # type: ignore[assignment]
+        for node in sorted(each.decode() for each in nodes):
+            if not await self._redis.exists(_node_key(node)):
+                await self._clean(node)
+
+    async def _clean(self, node: str) -> None:
+        prefix = uid_key(f"{node}.")
+        async for key in self._redis.scan_iter(match=prefix + b"*"):
+            uid = await self.redis.get(key)
+            with suppress(ResponseError):
+                fd = key.removeprefix(b"chat_map_fd_uid:")
+                await self.redis.srem(b"chat_map_uid_fd:" + (uid or b""), fd)
+            await self._redis.delete(key)
+        await self._redis.srem(_NODES, node)
+
+
+_NODES = "chat_model_nodes"
 
 
 def set_key(uid: str) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 
 from chatcheck.claims import claim_only_original, claims, echoed, refuses
 from chatcheck.conversation import Conversation, NothingCame, dump, same_json
+from chatcheck.own_words import OwnWords
 from chatcheck.verdict import Inconclusive, Mismatch
 
 
@@ -17,6 +18,7 @@ class Scripted(Conversation):
     """A conversation in which the server's messages are written down beforehand."""
 
     def __init__(self, *messages: str) -> None:
+        self.own_words = OwnWords()
         self.sent: list[dict[str, Any]] = []
         self._messages = deque(messages)
         self.closed_with: int | None = None

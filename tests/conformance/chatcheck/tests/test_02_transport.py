@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chatcheck.claims import claims, echoed
+from chatcheck.claims import claims, echoed, from_now_on
 from chatcheck.conversation import Conversation, dump
 from chatcheck.raw_client import (
     BINARY,
@@ -468,13 +468,15 @@ def test_a_close_frame_of_a_connection_that_is_not_signed_is_answered(server: Se
     """WS-14: "A server MUST answer a close frame with a close frame that has
     the same status code, if there was one, and end the connection."
     """
-    raw = server.raw()
+    raw, twin = server.raw(), server.raw()
     if asks:
         raw.fence()
 
     raw.send_close(1000, b"never mind")
 
     raw.expect_closed(1000)
+    twin.sign(server.uid())  # a server that says no more than this to anybody is none
+    twin.fence()
 
 
 @pytest.mark.spec("WS-14")
@@ -875,7 +877,7 @@ def test_every_message_of_the_server_is_a_text_that_is_a_json_object(server: Ser
     odd = 'ü🙂"\\\u2028' + fresh()
     raw.sign(odd)
     raw.fence()
-    raw.send(type="sign", uid=uid, cid=odd)
+    raw.send(type="sign", uid=uid, cid=odd, **from_now_on())
     raw.expect_reply(1, **echoed(odd))
     raw.send(type="hello")
     raw.expect_illegal()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chatcheck.claims import from_now_on
 from chatcheck.client import Client
 from chatcheck.raw_client import RawClient
 from chatcheck.target import Server
@@ -32,7 +33,7 @@ def strangers_are_nobody(bob: Client, uid: str, strangers: list[Client]) -> None
         stranger.expect_reply(0, "not_signed")
         stranger.fence()
     bob.fence()
-    strangers[0].sign(uid)
+    strangers[0].sign(uid, **from_now_on())
     deliver_to_all(bob, uid, strangers[0])
     strangers[1].fence()
 

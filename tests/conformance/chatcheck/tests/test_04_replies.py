@@ -227,8 +227,8 @@ def test_of_several_faults_of_a_msg_the_first_is_said(
     server: Server, faults: tuple[str, ...], wrong: object
 ) -> None:
     """REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
-    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
-    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,
+    `unavailable`. Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
     """
     bob = server.signed()
     client = server.connect() if "not_signed" in faults else server.signed()
@@ -252,8 +252,8 @@ def test_of_several_faults_of_a_msg_the_first_is_said(
 @pytest.mark.parametrize("faults", subsets(SIGN_FAULTS), ids=name_of)
 def test_of_several_faults_of_a_sign_the_first_is_said(server: Server, faults: tuple[str, ...]) -> None:
     """REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
-    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
-    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,
+    `unavailable`. Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
     """
     client = server.connect()
     cid = fresh()
@@ -272,8 +272,8 @@ def test_of_several_faults_of_a_sign_the_first_is_said(server: Server, faults: t
 @pytest.mark.parametrize("faults", subsets(MSG_FAULTS), ids=name_of)
 def test_illegal_is_said_before_everything_else(server: Server, faults: tuple[str, ...]) -> None:
     """REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
-    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
-    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,
+    `unavailable`. Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
     """
     bob = server.signed()
     client = server.connect() if "not_signed" in faults else server.signed()
@@ -301,8 +301,8 @@ BROKEN: dict[str, tuple[int, bytes]] = {
 @pytest.mark.parametrize("how", BROKEN)
 def test_where_the_transport_closes_there_is_no_reply(server: Server, how: str) -> None:
     """REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
-    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
-    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,
+    `unavailable`. Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
 
     Twin: the request before it is answered.
     """

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from chatcheck.claims import refuses
+from chatcheck.claims import from_now_on, refuses
 from chatcheck.client import Client
 from chatcheck.target import Server
 from chatcheck.tests.helpers import (
@@ -151,7 +151,7 @@ def test_without_devices_there_is_no_key(server: Server) -> None:
     mover.sign(other)
     expect_gone(server, key)
 
-    mover.sign(uid)
+    mover.sign(uid, **from_now_on())
     last = server.signed(uid)
     mover.sign(other)
     assert server.redis.exists(key) == 1

@@ -22,6 +22,7 @@ from chatcheck.tests.helpers import (
     fence_for_a_while,
     fresh,
     set_key,
+    settle,
     signed_with_fd,
     uid_key,
     uid_of,
@@ -95,8 +96,8 @@ def test_a_sign_and_a_msg_are_unavailable_within_3_s(server: Server, outage: Out
     What is wrong with a request is still said first (REPLY-6). Twin: afterwards the same requests succeed.
 
     REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
-    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the table, `unavailable`.
-    Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
+    illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,
+    `unavailable`. Where section 2 asks for a close with 1002, 1007 or 1009, there is no reply at all."
 
     CID-1: "The reply to a legal request that carries `cid`, a string of 1 to 64 bytes of UTF-8, MUST carry
     the same `cid`."
@@ -171,6 +172,7 @@ def test_many_requests_during_an_outage_are_each_answered_once_and_in_order(
     expect_in_time(begin)
     outage.end()
     expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
+    settle(bob)
     for client in (*clients, bob):
         client.fence()
 
@@ -196,6 +198,7 @@ def test_nothing_of_what_was_unavailable_is_done_later(server: Server, outage: O
     outage.end()
 
     expect_soon("that one can sign again", lambda: works(server), HEALED_SECONDS)
+    settle(bob)
     sender = server.signed()
     sender.msg(wanted, fresh())
     sender.msg(elsewhere, fresh())

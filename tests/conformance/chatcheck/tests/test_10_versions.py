@@ -10,7 +10,7 @@ import pytest
 from chatcheck.claims import echoed
 from chatcheck.client import Client
 from chatcheck.target import Server
-from chatcheck.tests.helpers import deliver_to_all, fresh, fresh_number
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, fresh_number
 from chatcheck.timing import eventually
 from chatcheck.verdict import not_applicable
 
@@ -108,8 +108,7 @@ def test_a_client_of_the_original_sees_nothing_of_features(server: Server) -> No
     plain, modern, uid = server.connect(), server.connect(), server.uid()
     modern.send(type="sign", uid=uid, since="0-0", auth="x.y.z", cid=fresh())
     modern.expect_reply(1)
-    modern.send(type="msg", to=uid, body=1, cid=fresh())
-    modern.recv()
+    modern.send(type="msg", to=server.uid(), body=1, cid=fresh())
     modern.recv()
     plain.send_text(json.dumps({"type": "sign", "uid": uid}))
     assert "cid" not in plain.expect_reply(1)
@@ -130,11 +129,38 @@ def test_a_client_of_the_original_sees_nothing_of_features(server: Server) -> No
     expect_only_own_things(plain, uid)
 
     late, absent = server.connect(), server.uid()
-    server.signed().msg(absent, body)
+    server.signed(bob.uid).msg(absent, body)
     late.send_text(json.dumps({"type": "sign", "uid": absent}))
     late.expect_reply(1)
+    if "history" in server.documented.features:  # also for a client that knows nothing of it (HIST-7)
+        late.expect_delivery(body, bob.uid)
     expect_only_own_things(late, absent)
     expect_only_own_things(plain, uid)
+
+
+@pytest.mark.spec("COMPAT-3")
+def test_without_history_there_is_nothing_of_it(server: Server) -> None:
+    """COMPAT-3: "A client that uses none of the members and types of a feature MUST NOT get messages that
+    only the feature has."
+
+    Twin: with the feature, the same sign with a `since` that is no id is refused (HIST-9). A server without
+    it ignores the member, as any that it does not know, and recognises no retry.
+    """
+    if "history" in server.documented.features:
+        not_applicable("the feature history is declared")
+    alice, uid, cid, body = server.connect(), server.uid(), fresh(), fresh()
+    for since in ("yesterday", "0-0", 7):
+        alice.send(type="sign", uid=uid, since=since)
+        assert "gap" not in alice.expect_reply(1)
+    alice.uid = uid
+    for _ in range(2):
+        alice.send(type="msg", to=uid, body=body, cid=cid)
+        assert not {"id", "time"} & alice.expect_delivery(body, uid).keys()
+        assert not {"id", "dup"} & alice.expect_reply(1).keys()
+    later = server.connect()
+    later.send(type="sign", uid=uid, since="0-0")
+    later.expect_reply(1)
+    fence_devices(alice, later)
 
 
 def expect_only_own_things(client: Client, uid: str) -> None:

@@ -28,6 +28,7 @@ from chatcheck.example import (
 )
 from chatcheck.target import Server
 from chatcheck.tests.helpers import fds_of, fence_devices
+from chatcheck.tests.history import order_of
 from chatcheck.timing import eventually
 from chatcheck.verdict import not_applicable
 
@@ -40,6 +41,7 @@ class Play:
         self._clients: dict[str, Client] = {}
         self._asked: dict[str, dict[str, Any]] = {}  # each client's last request
         self._fds: dict[str, bytes] = {}
+        self._ids: dict[str, object] = {}  # what "<id 1>" stands for
         self._patience = 0.0
 
     def do(self, step: Step) -> None:
@@ -76,6 +78,7 @@ class Play:
             self._clients[name] = self._server.connect()
         request = json.loads(text)
         self._asked[name] = request if isinstance(request, dict) else {}
+        self._clients[name].own_words.add(self._asked[name])
         self._clients[name].send_text(text)
 
     def _receive(self, name: str, expected: dict[str, Any]) -> None:
@@ -84,12 +87,18 @@ class Play:
         for member, value in expected.items():
             if value == "<token>":
                 assert re.fullmatch("[0-9a-f]{32}", str(got.get(member))), f"no token: {dump(got)}"
+            elif value == "<time>":
+                assert type(got.get(member)) in (int, float), f"no time: {dump(got)}"
+            elif member == "id":
+                assert same_json(got.get("id"), self._ids.setdefault(value, got.get("id"))), dump(got)
+                order_of(got.get("id"))
             elif member == "msg":
                 assert nfkc(str(got.get(member))) == nfkc(value), f"{dump(got)} has another msg than {value}"
             elif member != "code" or member in got:  # REPLY-4 is a SHOULD, and has a check of its own
                 assert member in got, f"{dump(got)} has no {member}"
                 assert same_json(got[member], value), f"{dump(got)} has another {member} than {dump(value)}"
-        too_much = {"status", "from", "cid", "disconnect"} & (got.keys() - expected.keys())
+        only_expected = {"status", "from", "cid", "disconnect", "dup", "gap", "broadcast"}
+        too_much = only_expected & (got.keys() - expected.keys())
         assert not too_much, f"{dump(got)} has {too_much}"
         if "token" in expected:
             self._learn(name, str(self._asked[name]["uid"]))
@@ -139,6 +148,10 @@ def test_the_example_happens_as_written(server: Server, example: Example) -> Non
     """
     if not claims("CID-1"):
         not_applicable("the examples use more than the original service has")
+    if example.feature is not None and example.feature not in server.documented.features:
+        not_applicable(f"the feature {example.feature} is not declared")
+    if example.feature == "broadcast" and server.documented.broadcaster is not None:
+        not_applicable("the users of the example may not broadcast")
     play = Play(server)
     for step in parse(with_fresh_names(example.text)):
         play.do(step)

@@ -1,0 +1,1 @@
+"""chatd beside other servers: runs chatload against each in turn, and writes what came out."""

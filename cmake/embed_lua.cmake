@@ -1,0 +1,15 @@
+# chat_embed_lua(<target> <module> <names>): makes "<module>/redis_lua.h", which has each
+# src/<module>/redis_scripts/<name>.lua as a string lua_<name>.
+function(chat_embed_lua target module)
+  set(out ${PROJECT_BINARY_DIR}/generated)
+  set(text "/* Made by cmake/embed_lua.cmake. */\n")
+  foreach(name IN LISTS ARGN)
+    set(file ${PROJECT_SOURCE_DIR}/src/${module}/redis_scripts/${name}.lua)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    file(READ ${file} bytes HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes ${bytes})
+    string(APPEND text "static const char lua_${name}[] = {${bytes}0};\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${out}/${module}/redis_lua.h CONTENT "${text}" @ONLY)
+  target_include_directories(${target} PRIVATE ${out})
+endfunction()

@@ -1,0 +1,140 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "chat/log.h"
+#include "chat/mem.h"
+#include "mapping_store/redis.h"
+#include "mapping_store/redis_lua.h"
+
+/* What lease.lua returns. */
+enum {
+    LEASE_WAS,
+    LEASE_NOW,
+    LEASE_QUEUE_WAS,
+    LEASE_LAST,
+    LEASE_NODES,
+    N_LEASE
+};
+
+enum lease_was {
+    LEASE_GONE,
+    LEASE_OVER,
+    LEASE_VALID
+};
+
+/* By EVAL, so that it does not depend on what Redis remembers. */
+static void ask_for_lease(struct batch *batch, struct redis_store *store)
+{
+    struct name queue = key_of_node_queue(str_of(store->node));
+    char lease_ms[NUMBER_SIZE_MAX];
+    char linger_ms[NUMBER_SIZE_MAX];
+    char cursor[MESSAGE_ID_SIZE_MAX];
+    snprintf(lease_ms, sizeof lease_ms, "%d", LEASE_MS);
+    snprintf(linger_ms, sizeof linger_ms, "%d", NODE_LINGER_MS);
+    store->leased_cursor = store->cursor;
+    size_t cursor_len = store->has_cursor ? message_id_write(store->cursor, cursor) : 0;
+    struct str args[12] = {STR("EVAL"), STR(lua_lease)};
+    size_t n = 2;
+    args[n++] = store->has_nodes ? STR("2") : STR("1");
+    args[n++] = STR("chat_nodes");
+    if (store->has_nodes) {
+        args[n++] = name_str(&queue);
+    }
+    args[n++] = str_of(store->node);
+    args[n++] = str_of(lease_ms);
+    args[n++] = str_of(linger_ms);
+    args[n++] = (struct str){cursor, cursor_len};
+    batch_ask(batch, args, n);
+}
+
+static bool is_lease_reply(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == N_LEASE &&
+           reply->element[LEASE_WAS]->type == REDIS_REPLY_INTEGER &&
+           reply->element[LEASE_NOW]->type == REDIS_REPLY_STRING &&
+           reply->element[LEASE_QUEUE_WAS]->type == REDIS_REPLY_INTEGER &&
+           reply->element[LEASE_NODES]->type == REDIS_REPLY_ARRAY;
+}
+
+/* True: what stands in Redis of this node may not be what it wrote, or what others wrote for it
+ * may be lost. */
+static bool is_damaged(struct redis_store *store, const redisReply *reply)
+{
+    bool has_lost_rings = false;
+    struct message_id last;
+    if (store->has_nodes && redis_reply_id(reply->element[LEASE_LAST], &last)) {
+        has_lost_rings =
+            redis_queue_was(store, (enum queue_was)reply->element[LEASE_QUEUE_WAS]->integer, last);
+    }
+    long long was = reply->element[LEASE_WAS]->integer;
+    if (was == LEASE_GONE && store->state == STORE_OPEN) {
+        log_line(
+            LOG_WARN, "redis_lease_gone",
+            "node=%s likely=\"Redis was flushed, chat_nodes overwritten, or another server has "
+            "this node_name\"",
+            store->node);
+    } else if (was == LEASE_OVER && store->state == STORE_OPEN) {
+        log_line(LOG_WARN, "redis_lease_over",
+                 "node=%s note=\"for a while the others took this server for dead\"", store->node);
+    }
+    return was != LEASE_VALID || has_lost_rings;
+}
+
+/* Redis' clock was that when it answered, so now it is not less: the largest of what has been seen
+ * is the nearest. A clock that was put back is believed. */
+static void set_clock(struct redis_store *store, uint64_t now_ms)
+{
+    uint64_t known_ms = redis_clock_ms(store);
+    if (now_ms > known_ms || known_ms - now_ms > LEASE_MS) {
+        store->redis_ahead_ms = now_ms - loop_now_ms(store->loop);
+    }
+}
+
+uint64_t redis_clock_ms(const struct redis_store *store)
+{
+    return loop_now_ms(store->loop) + store->redis_ahead_ms;
+}
+
+static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
+{
+    (void)i;
+    struct redis_store *store = ctx;
+    if (!is_lease_reply(reply)) {
+        redis_log_error(store, "lease", "not the reply of this script");
+        return;
+    }
+    store->lease_renewed_ms = loop_now_ms(store->loop);
+    set_clock(store, strtoull(reply->element[LEASE_NOW]->str, NULL, 10));
+    bool needs_registration = is_damaged(store, reply) && store->state == STORE_OPEN;
+    if (store->has_nodes) {
+        redis_nodes_are(store, reply->element[LEASE_NODES]);
+        redis_clean_up_after_the_dead(store);
+    }
+    if (needs_registration) {
+        redis_register_all(store);
+    }
+}
+
+static void on_renewed(void *ctx, enum batch_result result, const char *error)
+{
+    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+        redis_log_error(ctx, "lease", error);
+    }
+}
+
+void redis_lease_take(struct redis_store *store, batch_done_fn *done)
+{
+    struct batch *batch = batch_create(store, on_lease_reply, done, store);
+    ask_for_lease(batch, store);
+    batch_send(batch);
+}
+
+void redis_lease_renew(struct redis_store *store)
+{
+    redis_lease_take(store, on_renewed);
+}
+
+bool redis_lease_is_fresh(const struct redis_store *store)
+{
+    return loop_now_ms(store->loop) - store->lease_renewed_ms < LEASE_FRESH_MS;
+}

@@ -1,0 +1,220 @@
+#include <stdlib.h>
+
+#include "chat/log.h"
+#include "chat/mem.h"
+#include "mapping_store/redis.h"
+#include "mapping_store/redis_lua.h"
+
+enum {
+    QUIET_MS = LEASE_MS - 3 * LEASE_RENEWAL_MS /* before the end of a lease */
+};
+
+/* ---- the list ---- */
+
+static bool is_dead(const struct redis_store *store, const struct other_node *other)
+{
+    return other->lease_end_ms <= (double)redis_clock_ms(store);
+}
+
+/* A node that lives renews its lease long before it is over. */
+static bool is_quiet(const struct redis_store *store, const struct other_node *other)
+{
+    return other->lease_end_ms <= (double)(redis_clock_ms(store) + QUIET_MS);
+}
+
+static struct other_node *find_node(struct redis_store *store, struct str node)
+{
+    for (size_t i = 0; i < store->n_others; i++) {
+        struct other_node *other = &store->others[i];
+        if (str_eq((struct str){other->name, other->len}, node)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static void add_node(struct redis_store *store, struct str node, double lease_end_ms)
+{
+    struct str name;
+    if (!node_name_of(node, &name) || str_eq(node, str_of(store->node))) {
+        return;
+    }
+    struct other_node *other = find_node(store, node);
+    if (other == NULL) {
+        if (store->n_others == OTHER_NODES_MAX) {
+            redis_log_error(store, "nodes", "more nodes than one server can tell");
+            return;
+        }
+        other = &store->others[store->n_others++];
+        *other = (struct other_node){.len = node.len};
+        memcpy(other->name, node.ptr, node.len);
+    }
+    other->is_listed = true;
+    other->lease_end_ms = lease_end_ms;
+}
+
+/* One that is not listed any more has left, or somebody deleted the list: until its lease would
+ * have been over it is told what happens all the same, and then cleaned up after. */
+static void drop_nodes(struct redis_store *store)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < store->n_others; i++) {
+        const struct other_node *other = &store->others[i];
+        if (other->is_listed || !is_dead(store, other) || !other->is_cleaned) {
+            store->others[n++] = *other;
+        }
+    }
+    store->n_others = n;
+}
+
+void redis_nodes_are(struct redis_store *store, const redisReply *nodes)
+{
+    for (size_t i = 0; i < store->n_others; i++) {
+        store->others[i].is_listed = false;
+    }
+    for (size_t i = 0; i + 1 < nodes->elements; i += 2) {
+        const redisReply *node = nodes->element[i];
+        const redisReply *score = nodes->element[i + 1];
+        if (node->type == REDIS_REPLY_STRING && score->type == REDIS_REPLY_STRING) {
+            add_node(store, (struct str){node->str, node->len}, strtod(score->str, NULL));
+        }
+    }
+    drop_nodes(store);
+}
+
+bool redis_node_is_alive(struct redis_store *store, struct str node)
+{
+    const struct other_node *other = find_node(store, node);
+    return other != NULL && !is_dead(store, other);
+}
+
+/* ---- whom to tell ---- */
+
+static void add_target(struct targets *targets, struct str node)
+{
+    for (size_t i = 0; i < targets->n; i++) {
+        if (str_eq(targets->nodes[i], node)) {
+            return;
+        }
+    }
+    if (targets->n < OTHER_NODES_MAX) {
+        targets->nodes[targets->n++] = node;
+    }
+}
+
+/* [NODE-8] Somebody may have removed the traces of a node that is dead, and it may come back. */
+static void add_quiet_nodes(struct redis_store *store, struct targets *targets)
+{
+    for (size_t i = 0; i < store->n_others; i++) {
+        const struct other_node *other = &store->others[i];
+        if (is_quiet(store, other)) {
+            add_target(targets, (struct str){other->name, other->len});
+        }
+    }
+}
+
+void redis_targets_all(struct redis_store *store, struct targets *out)
+{
+    out->n = 0;
+    for (size_t i = 0; i < store->n_others; i++) {
+        add_target(out, (struct str){store->others[i].name, store->others[i].len});
+    }
+}
+
+void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out)
+{
+    if (members == NULL || members->elements == 0) {
+        redis_targets_all(store, out);
+        return;
+    }
+    struct str own = str_of(store->node);
+    out->n = 0;
+    for (size_t i = 0; i < members->elements; i++) {
+        const redisReply *member = members->element[i];
+        if (member->type == REDIS_REPLY_STRING) {
+            struct str node = node_of_fd((struct str){member->str, member->len});
+            if (node.len > 0 && !str_eq(node, own)) {
+                add_target(out, node);
+            }
+        }
+    }
+    if (store->base.inbox == NULL) {
+        add_quiet_nodes(store, out);
+    }
+}
+
+/* ---- the dead ---- */
+
+struct cleaning {
+    struct redis_store *store;
+    size_t len;
+    char node[NODE_SIZE_MAX];
+};
+
+static void clean_next(struct cleaning *cleaning);
+
+static void clean_finish(struct cleaning *cleaning, bool is_cleaned)
+{
+    struct other_node *other =
+        find_node(cleaning->store, (struct str){cleaning->node, cleaning->len});
+    if (other != NULL) {
+        other->is_being_cleaned = false;
+        other->is_cleaned = is_cleaned;
+    }
+    free(cleaning);
+}
+
+static void on_cleaned(void *ctx, const redisReply *reply)
+{
+    struct cleaning *cleaning = ctx;
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        redis_log_error(cleaning->store, "cleaning", reply->str);
+    }
+    bool is_count = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
+    if (is_count && reply->integer > 0 && cleaning->store->state == STORE_OPEN) {
+        clean_next(cleaning);
+    } else {
+        clean_finish(cleaning, is_count && reply->integer == 0);
+    }
+}
+
+/* By EVAL, as the lease. */
+static void clean_next(struct cleaning *cleaning)
+{
+    struct redis_store *store = cleaning->store;
+    struct str node = {cleaning->node, cleaning->len};
+    struct name journal = key_of_node_fds(node);
+    struct str args[] = {STR("EVAL"),        STR(lua_clean), STR("2"),  STR("chat_nodes"),
+                         name_str(&journal), node,           STR("500")};
+    if (!redis_link_command(store->link, args, sizeof args / sizeof args[0], on_cleaned,
+                            cleaning)) {
+        clean_finish(cleaning, false);
+    }
+}
+
+static void clean_up_after(struct redis_store *store, struct other_node *other)
+{
+    struct cleaning *cleaning = mem_alloc(sizeof *cleaning);
+    cleaning->store = store;
+    cleaning->len = other->len;
+    memcpy(cleaning->node, other->name, other->len);
+    other->is_being_cleaned = true;
+    clean_next(cleaning);
+}
+
+/* [NODE-6] Again and again as long as it is listed: it may have written something while it died.
+ * Each node does so; a part is removed in one, so two at once are only done sooner. */
+void redis_clean_up_after_the_dead(struct redis_store *store)
+{
+    for (size_t i = 0; i < store->n_others; i++) {
+        struct other_node *other = &store->others[i];
+        bool was_dead = other->is_dead;
+        other->is_dead = is_dead(store, other);
+        if (other->is_dead && !was_dead) {
+            log_line(LOG_WARN, "redis_node_dead", "node=%s", other->name);
+        }
+        if (other->is_dead && !other->is_being_cleaned) {
+            clean_up_after(store, other);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+-- Remove a part of what a dead node has left, unless it has come back.
+-- KEYS: chat_nodes; the node's journal, a hash of fds with their uids.
+-- ARGV: the node; how much is a part. Returns how much is left.
+local NODES, JOURNAL, NODE = KEYS[1], KEYS[2], ARGV[1]
+
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease_end_ms = redis.call('ZSCORE', NODES, NODE)
+if lease_end_ms and tonumber(lease_end_ms) > now_ms then
+    return 0
+end
+if redis.call('TYPE', JOURNAL).ok ~= 'hash' then
+    redis.call('DEL', JOURNAL)
+    return 0
+end
+-- Always the beginning: what has been seen is gone.
+local page = redis.call('HSCAN', JOURNAL, 0, 'COUNT', ARGV[2])[2]
+for i = 1, #page, 2 do
+    local fd, uid = page[i], page[i + 1]
+    if string.sub(fd, 1, #NODE + 1) == NODE .. '.' then -- or the node cannot have written it
+        redis.pcall('SREM', 'chat_map_uid_fd:' .. uid, fd)
+        redis.call('DEL', 'chat_map_fd_uid:' .. fd)
+    end
+    redis.call('HDEL', JOURNAL, fd)
+end
+return redis.call('HLEN', JOURNAL)

@@ -1,0 +1,64 @@
+/* broadcast: every device there is gets a body. SPEC 6. */
+#include "router/handlers.h"
+#include "router/history.h"
+
+/* [CAST-9] */
+static bool may_broadcast(const struct router_options *options, struct str uid)
+{
+    for (size_t i = 0; i < options->n_broadcasters; i++) {
+        if (str_eq(options->broadcasters[i], uid)) {
+            return true;
+        }
+    }
+    return options->n_broadcasters == 0;
+}
+
+bool broadcast_is_flawed(const struct session *session, const struct request *request,
+                         enum reply_kind *refusal)
+{
+    if (request->body.len == 0) {
+        *refusal = REPLY_MISSING_BODY; /* [CAST-5] */
+        return true;
+    }
+    if (!may_broadcast(&session->router->options, session_uid(session))) {
+        *refusal = REPLY_DENIED;
+        return true;
+    }
+    return false;
+}
+
+void broadcast_deliver(struct router *router, const struct delivery *delivery)
+{
+    recipients_clear(router);
+    size_t cursor = 0;
+    struct session *session;
+    while ((session = sessions_next(router->sessions, &cursor)) != NULL) {
+        bool is_device = !session->closed && session_is_signed(session); /* [CAST-3] */
+        if (is_device && !history_holds_broadcast(session, delivery)) {
+            recipients_add(router, session->conn);
+        }
+    }
+    recipients_deliver(router, delivery);
+}
+
+/* 'ctx' is the slot: it and its session live until router_answer(), also if the connection
+ * closes. */
+static void broadcast_done(void *ctx, enum err err)
+{
+    struct slot *slot = ctx;
+    struct session *session = slot->session;
+    if (err != ERR_OK) {
+        router_answer_kind(slot, REPLY_UNAVAILABLE);
+        return;
+    }
+    struct delivery delivery = {
+        .from = session_uid(session), .body = slot->request.body, .is_broadcast = true};
+    broadcast_deliver(session->router, &delivery);
+    router_answer_kind(slot, REPLY_SENT); /* [CAST-8] behind the delivery */
+}
+
+void broadcast_ask(struct router *router, struct slot *slot)
+{
+    struct message message = {.from = session_uid(slot->session), .body = slot->request.body};
+    router->store->ops->broadcast(router->store, &message, broadcast_done, slot);
+}

@@ -1,0 +1,1 @@
+"""The chaos test's own tests: would it notice?"""

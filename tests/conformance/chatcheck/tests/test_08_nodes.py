@@ -1,0 +1,286 @@
+"""SPEC 8: several nodes on one Redis. Nodes that die or are cut off are in test_08_nodes_lost.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chatcheck.claims import from_now_on
+from chatcheck.target import Server
+from chatcheck.tests.helpers import deliver_to_all, fds_of, fence_devices, fresh
+from chatcheck.tests.history import (
+    confirm,
+    expect_all,
+    expect_stored,
+    id_in,
+    order_of,
+    reader,
+    send_many,
+    send_stored,
+    silent,
+    some,
+)
+
+pytestmark = [pytest.mark.feature("nodes"), pytest.mark.limit(60)]
+
+
+@pytest.fixture
+def node(server: Server) -> Iterator[Server]:
+    """A second node."""
+    with server.node() as node:
+        yield node
+
+
+@pytest.mark.spec("NODE-1", "NODE-2")
+def test_each_device_on_each_node_gets_a_message_once(server: Server, node: Server) -> None:
+    """NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    NODE-2: "Nobody else on any node MUST get it."
+    """
+    uid = server.uid()
+    senders, others = [server.signed(), node.signed()], [server.signed(uid + "0"), node.signed(uid[:-1])]
+    devices = [each.signed(uid) for each in (server, node, node, server)]
+    strangers = [server.connect(), node.connect()]
+    siblings = [server.signed(senders[1].uid), node.signed(senders[0].uid)]
+    bodies: list[object] = [fresh(), {}, [fresh()] * 300, "x" * 60_000]
+    for sender in senders:
+        for body in bodies:
+            deliver_to_all(sender, uid, *devices, body=body)
+    fence_devices(*devices)
+    fence_devices(senders[0], siblings[1])
+    fence_devices(senders[1], siblings[0])
+    for client in (*others, *strangers):
+        client.fence()
+    for sender in devices[:2]:
+        sender.send(type="msg", to=uid, body=(to_all := fresh()))
+        for device in devices:
+            device.expect_delivery(to_all, uid)
+        sender.expect_reply(1)
+    devices.pop(1).close()
+    deliver_to_all(senders[0], uid, *devices)
+    fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-1")
+def test_who_signs_on_one_node_gets_what_another_sends_from_then_on(server: Server, node: Server) -> None:
+    """NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    From the reply to the sign on (SIGN-4), and none that was answered before it; from a node that has
+    already sent to the uid when nobody was signed as it.
+    """
+    alice = server.signed()
+    for _ in range(10):
+        uid, before, body = server.uid(), fresh(), fresh()
+        alice.msg(uid, before)
+        bob = node.connect()
+        bob.sign(uid, **from_now_on())
+        alice.send(type="msg", to=uid, body=body)
+        bob.expect_delivery(body, alice.uid)
+        alice.expect_reply(1)
+        bob.fence()
+
+
+@pytest.mark.spec("NODE-3")
+def test_messages_arrive_on_every_node_in_the_order_sent(server: Server, node: Server) -> None:
+    """NODE-3: "What one connection sends to one uid MUST arrive at each of its devices on every node in the
+    order in which it was sent."
+
+    Long and short ones in turn, without waiting, from both nodes at once.
+    """
+    uid = server.uid()
+    devices = [server.signed(uid), node.signed(uid), node.signed(uid)]
+    senders = [server.signed(), node.signed()]
+    for number in range(80):
+        for sender in senders:
+            body = [number, "x" * (5000 if number % 7 == 3 else number)]
+            sender.send(type="msg", to=uid, body=body)
+    for sender in senders:
+        for _ in range(80):
+            sender.expect_reply(1)
+    for device in devices:
+        got: dict[str, list[int]] = {sender.uid: [] for sender in senders}
+        for _ in range(160):
+            message = device.recv()
+            got[message["from"]].append(message["body"][0])
+        assert list(got.values()) == [list(range(80))] * 2
+    fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-4")
+def test_a_sign_on_one_node_changes_nothing_on_the_other(server: Server, node: Server) -> None:
+    """NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes."
+
+    Signs, again and as somebody else, and closes: the other's devices stay, get everything once, and their
+    fds stay in Redis.
+    """
+    alice, uid = node.signed(), server.uid()
+    stays = [node.signed(uid), node.signed(uid)]
+    fds = fds_of(server, uid)
+    assert len(fds) == len(stays)
+    for _ in range(4):
+        comer = server.signed(uid)
+        comer.sign(uid)
+        assert fds_of(server, uid) > fds
+        deliver_to_all(alice, uid, *stays, comer)
+        comer.sign(server.uid())
+        deliver_to_all(alice, uid, *stays)
+        assert fds_of(server, uid) == fds
+        comer.sign(uid, **from_now_on())
+        comer.close()
+        other = server.signed(uid)
+        deliver_to_all(alice, uid, *stays, other)
+        other.sign(server.uid())
+    fence_devices(*stays)
+
+
+# With the feature broadcast.
+
+
+@pytest.mark.spec("NODE-13")
+@pytest.mark.feature("broadcast")
+def test_a_broadcast_reaches_every_device_on_every_node_once(server: Server, node: Server) -> None:
+    """NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    And no stranger (CAST-3), nor who signs on the other node after the reply (CAST-6); among msgs in the
+    order in which they were sent (CAST-7).
+    """
+    senders = [server.broadcaster(), node.broadcaster()]
+    uids = [server.uid(), server.uid()]
+    devices = [each.signed(uid) for uid in uids for each in (server, node, node)]
+    strangers = [server.connect(), node.connect()]
+    for sender, other in (senders, senders[::-1]):
+        bodies = some(12)
+        for number, body in enumerate(bodies):
+            if number % 3:
+                sender.send(type="broadcast", body=body)
+            else:
+                sender.send(type="msg", to=uids[0], body=body)
+        for number, body in enumerate(bodies):
+            for device in devices if number % 3 else devices[:3]:
+                assert ("broadcast" in device.expect_delivery(body, sender.uid)) == bool(number % 3)
+            if number % 3:
+                sender.expect_broadcast(body, sender.uid)
+                other.expect_broadcast(body, sender.uid)
+            sender.expect_reply(1)
+        late = (node if sender is senders[0] else server).signed()
+        late.fence()
+        late.close()
+    for uid in uids:
+        fence_devices(*(device for device in devices if device.uid == uid))
+    for client in (*senders, *strangers):
+        client.fence()
+
+
+# With the feature history.
+
+
+@pytest.mark.spec("NODE-10")
+@pytest.mark.feature("history")
+def test_all_devices_on_all_nodes_get_the_same_in_the_same_order(server: Server, node: Server) -> None:
+    """NODE-10: "With the feature `history`, all devices of a uid on all nodes MUST get its messages in the
+    same order, with the same ids."
+
+    Two senders on each node, who do not wait; devices that are there, and that come meanwhile and later.
+    """
+    uid = server.uid()
+    devices = [silent(server, uid), silent(node, uid)]
+    senders = [each.signed() for each in (server, node, node, server)]
+    for number in range(40):
+        for sender in senders:
+            sender.send(type="msg", to=uid, body=[sender.uid, number])
+        if number == 20:
+            devices += [silent(node, uid), silent(server, uid, since="0-0")]
+    replied: dict[str, list[str]] = {}
+    for sender in senders:
+        replied[sender.uid] = [id_in(sender.expect_reply(1)) for _ in range(40)]
+    devices += [silent(node, uid, since="0-0"), silent(server, uid)]
+    got = [[device.recv() for _ in range(160)] for device in devices]
+    ids = [id_in(message) for message in got[0]]
+    assert sorted({*map(order_of, ids)}) == [*map(order_of, ids)], "ids do not rise"
+    for messages in got[1:]:
+        assert [(m["id"], m["from"], m["body"]) for m in messages] == [
+            (m["id"], m["from"], m["body"]) for m in got[0]
+        ]
+    for sender in senders:
+        assert [message["id"] for message in got[0] if message["from"] == sender.uid] == replied[sender.uid]
+    fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-11")
+@pytest.mark.feature("history")
+def test_what_is_confirmed_on_one_node_does_not_come_again_on_another(server: Server, node: Server) -> None:
+    """NODE-11: "With the feature `history`, a pong to one node MUST confirm for all: what it confirms does
+    not come again after a sign without `since` on another node."
+
+    Twin: what was not confirmed does come, on either node (HIST-14).
+    """
+    alice = server.signed()
+    for here, there in ((server, node), (node, server)):
+        uid, bodies, later = server.uid(), some(5), some(3)
+        ids = send_many(alice, uid, bodies)
+        bob = reader(here, uid)
+        assert expect_all(bob, bodies, alice.uid) == ids
+        confirm(here, bob, ids[-1])
+        bob.withhold_pongs()
+        more = send_many(alice, uid, later)
+        assert expect_all(bob, later, alice.uid) == more
+        devices = [silent(there, uid), silent(here, uid)]
+        for device in devices:
+            assert expect_all(device, later, alice.uid) == more
+        last = reader(there, uid)
+        expect_all(last, later, alice.uid)
+        confirm(there, last, more[-1])
+        fence_devices(bob, *devices, last)
+
+
+@pytest.mark.spec("NODE-12")
+@pytest.mark.feature("history")
+def test_a_retry_is_recognised_on_every_node(server: Server, node: Server) -> None:
+    """NODE-12: "With the feature `history`, a retry ([HIST-18]) MUST be recognised on every node."
+
+    Also when both nodes are asked at once. Twin: with another cid it is a message of its own.
+    """
+    alice, bob = server.signed(), silent(node, server.uid())
+    second = node.signed(alice.uid)
+    cid, body = fresh(), fresh()
+    id = send_stored(alice, bob.uid, body, cid=cid)
+    assert expect_stored(bob, body, alice.uid) == id
+    assert second.msg(bob.uid, body, cid=cid).items() >= {"dup": 1, "id": id}.items()
+    new = second.msg(bob.uid, body, cid=fresh())
+    assert "dup" not in new
+    assert expect_stored(bob, body, alice.uid) == id_in(new)
+    for _ in range(10):
+        cid, body = fresh(), fresh()
+        for device in (alice, second):
+            device.send(type="msg", to=bob.uid, body=body, cid=cid)
+        replies = [device.expect_reply(1) for device in (alice, second)]
+        assert sum("dup" in reply for reply in replies) == 1
+        assert {id_in(reply) for reply in replies} == {expect_stored(bob, body, alice.uid)}
+    bob.fence()
+
+
+@pytest.mark.spec("NODE-9", "NODE-1")
+@pytest.mark.feature("history")
+def test_what_waits_comes_on_whatever_node(server: Server, node: Server) -> None:
+    """NODE-9: "With the feature `history`, the death of a node MUST NOT lose a message that was answered with
+    status 1: the device gets it when it signs on another node."
+
+    Here nobody dies: a device goes from node to node, with the last id that it has seen, and misses nothing.
+
+    NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+    """
+    senders, uid, since = [server.signed(), node.signed()], server.uid(), "0-0"
+    for turn in range(6):
+        sender = senders[turn % 2]
+        ids = send_many(sender, uid, bodies := some(4))
+        device = (server if turn % 3 else node).connect()
+        device.sign(uid, since=since)
+        assert expect_all(device, bodies, sender.uid) == ids
+        live = fresh()
+        since = send_stored(senders[1 - turn % 2], uid, live)
+        assert expect_stored(device, live, senders[1 - turn % 2].uid) == since
+        device.close()
+    last = silent(node, uid, since=since)
+    last.fence()

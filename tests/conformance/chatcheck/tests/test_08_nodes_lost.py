@@ -1,0 +1,271 @@
+"""SPEC 8: nodes that die, and nodes that cannot reach Redis while others can."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from chatcheck.client import Client
+from chatcheck.target import Server
+from chatcheck.tests.helpers import (
+    deliver_to_all,
+    fds_of,
+    fence_devices,
+    fresh,
+    set_key,
+    signed_with_fd,
+    uid_key,
+)
+from chatcheck.tests.history import (
+    expect_stored,
+    id_in,
+    order_of,
+    reader,
+    send_many,
+    silent,
+    some,
+)
+from chatcheck.timing import eventually, scaled
+from chatcheck.wire import Wire
+
+pytestmark = [
+    pytest.mark.feature("nodes"),
+    pytest.mark.needs("start"),
+    pytest.mark.waits,
+    pytest.mark.limit(120),
+]
+
+GONE_SECONDS = 30.0  # NODE-6
+UNAVAILABLE_SECONDS = 3.0  # STORE-9
+HEALED_SECONDS = 5.0  # STORE-10
+
+
+# A node dies.
+
+
+@pytest.mark.spec("NODE-5", "NODE-6")
+def test_the_devices_of_a_node_that_died_are_stale_and_then_gone(server: Server) -> None:
+    """NODE-5: "When a node has died, within a documented time, 12 s for the reference server, its devices'
+    fds MUST count as stale on every other node ([STORE-6])."
+
+    NODE-6: "When a node has died, the traces of its devices MUST be gone within 30 s, without any sign."
+
+    A sign removes them once they count as stale; those of users who do not sign go by themselves. Twin: the
+    traces of the devices of a node that lives stay all the while.
+    """
+    signs, waits = server.uid(), [server.uid() for _ in range(3)]
+    with server.node() as node:
+        dead = [signed_with_fd(node, uid)[1] for uid in (signs, signs, *waits)]
+        mine = [signed_with_fd(server, uid) for uid in (signs, waits[0])]
+        node.kill()
+        begin = time.monotonic()
+        client = mine[0][0]
+
+        def signed_and_clean() -> bool:
+            client.sign(signs)
+            return fds_of(server, signs) == {mine[0][1]}
+
+        assert eventually(signed_and_clean, within=server.documented.death_wait, every=0.25)
+        keys = [set_key(uid) for uid in waits[1:]] + [uid_key(fd) for fd in dead]
+        left = GONE_SECONDS - (time.monotonic() - begin)
+        assert eventually(lambda: server.redis.exists(*keys) == 0, within=left, every=0.1)
+        assert eventually(lambda: fds_of(server, waits[0]) == {mine[1][1]}, within=left, every=0.1)
+        for own, fd in mine:
+            assert fds_of(server, own.uid) == {fd}
+            assert server.redis.exists(uid_key(fd)) == 1
+            deliver_to_all(client, mine[1][0].uid, mine[1][0])
+
+
+@pytest.mark.spec("NODE-9")
+@pytest.mark.feature("history")
+def test_the_death_of_a_node_loses_nothing(server: Server) -> None:
+    """NODE-9: "With the feature `history`, the death of a node MUST NOT lose a message that was answered with
+    status 1: the device gets it when it signs on another node."
+
+    The recipient was signed on the node that died, or nowhere, and the sender on that node or on the one
+    that lives; it dies the moment the last of them is answered.
+    """
+    away = server.uid()
+    with server.node() as node:
+        bob, alice, carol = silent(node, server.uid()), node.signed(), server.signed()
+        sent: dict[str, list[tuple[str, str, str]]] = {bob.uid: [], away: []}
+        for sender in (alice, carol):
+            for uid in sent:
+                bodies = some(20)
+                ids = send_many(sender, uid, bodies)
+                sent[uid] += [(id, body, sender.uid) for id, body in zip(ids, bodies, strict=True)]
+        node.kill()
+        for uid, messages in sent.items():
+            device = reader(server, uid)
+            for id, body, sender_uid in messages:
+                assert expect_stored(device, body, sender_uid) == id
+            carol.msg(uid, body := fresh())
+            expect_stored(device, body, carol.uid)
+            device.fence()
+
+
+@pytest.mark.spec("NODE-9", "NODE-12")
+@pytest.mark.feature("history")
+def test_who_was_not_answered_by_a_node_that_died_asks_another(server: Server) -> None:
+    """NODE-9: "With the feature `history`, the death of a node MUST NOT lose a message that was answered with
+    status 1: the device gets it when it signs on another node."
+
+    Many are on the way when the node dies. All that were answered arrive, and those that were not do after
+    they were sent again with their cids: each once.
+
+    NODE-12: "With the feature `history`, a retry ([HIST-18]) MUST be recognised on every node."
+    """
+    bob, bodies = silent(server, server.uid()), some(300)
+    with server.node() as node:
+        alice = node.signed()
+        for body in bodies:
+            alice.send(type="msg", to=bob.uid, body=body, cid=body)
+        answered = [id_in(alice.expect_reply(1)) for _ in range(20)]
+        node.kill()
+    again = server.signed(alice.uid)
+    got = {}
+    for body in bodies:
+        again.send(type="msg", to=bob.uid, body=body, cid=body)
+    for body in bodies:
+        got[body] = id_in(again.expect_reply(1, cid=body))
+    assert [got[body] for body in bodies[:20]] == answered
+    messages = [bob.recv() for _ in bodies]
+    assert {message["body"]: message["id"] for message in messages} == got
+    ids = [order_of(message["id"]) for message in messages]
+    assert ids == sorted(ids)
+    bob.fence()
+
+
+# A node is cut off.
+
+CUTS: dict[str, Callable[[Wire], None]] = {
+    "silent": Wire.cut,
+    "severed": Wire.sever,
+    "requests_lost": lambda wire: wire.cut(replies=False),
+    "replies_lost": lambda wire: wire.cut(requests=False),
+}
+
+
+def is_available(client: Client, to: str) -> bool:
+    """Can this connection send now? If not, it has to be told so."""
+    client.send(type="msg", to=to, body=fresh())
+    reply = client.recv()
+    if reply.get("status") == 1:
+        return True
+    assert reply.get("code", "unavailable") == "unavailable", reply
+    return False
+
+
+@pytest.mark.spec("NODE-7", "NODE-8")
+@pytest.mark.parametrize("how", CUTS)
+def test_a_node_that_is_cut_off_says_so_and_catches_up(server: Server, how: str) -> None:
+    """NODE-7: "A node that cannot reach Redis MUST answer a msg as `unavailable`, and keep its connections
+    open, also while other nodes can reach it."
+
+    Within 3 s, as STORE-9 says. Twin: the other node goes on, and this one does once it is back.
+
+    NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
+    devices MUST get what was sent to them meanwhile, in order and once."
+    """
+    uid = server.uid()
+    with server.node_on_a_wire() as (node, wire):
+        alice, carol = server.signed(), node.signed()
+        devices = [node.signed(uid), node.signed(uid), server.signed(uid)]
+        deliver_to_all(alice, uid, *devices)
+        deliver_to_all(carol, uid, *devices)
+        CUTS[how](wire)
+        try:
+            for _ in range(3):
+                begin = time.monotonic()
+                carol.send(type="msg", to=server.uid(), body=fresh())
+                carol.expect_reply(0, "unavailable")
+                assert time.monotonic() - begin <= scaled(UNAVAILABLE_SECONDS)
+            carol.send(type="msg", to=uid)
+            carol.expect_reply(0, "missing_body")
+            bodies = some(40)
+            for body in bodies:
+                deliver_to_all(alice, uid, devices[2], body=body)
+            for client in (carol, *devices[:2]):
+                client.ping(b"open")
+        finally:
+            wire.mend()
+        assert eventually(lambda: is_available(carol, node.uid()), within=HEALED_SECONDS, every=0.1)
+        for device in devices[:2]:
+            for body in bodies:
+                device.expect_delivery(body, alice.uid)
+        for sender in (alice, carol):
+            deliver_to_all(sender, uid, *devices)
+        fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-8", "NODE-1")
+def test_a_node_that_was_cut_off_for_longer_than_a_death_is_no_other(server: Server) -> None:
+    """NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
+    devices MUST get what was sent to them meanwhile, in order and once."
+
+    The others take it for dead by then (NODE-5), and remove the traces of its devices, which come back.
+
+    NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+    """
+    uid = server.uid()
+    with server.node_on_a_wire() as (node, wire):
+        alice, stays, carol = server.signed(), server.signed(uid), node.signed()
+        device, fd = signed_with_fd(node, uid)
+        wire.cut()
+        try:
+
+            def counts_as_dead() -> bool:
+                stays.sign(uid)
+                return fd not in fds_of(server, uid)
+
+            assert eventually(counts_as_dead, within=server.documented.death_wait, every=0.25)
+            bodies = some(30)
+            for body in bodies:
+                deliver_to_all(alice, uid, stays, body=body)
+        finally:
+            wire.mend()
+        assert eventually(lambda: is_available(carol, node.uid()), within=HEALED_SECONDS, every=0.1)
+        for body in bodies:
+            device.expect_delivery(body, alice.uid)
+        assert eventually(lambda: fd in fds_of(server, uid), within=server.documented.refresh_wait)
+        deliver_to_all(alice, uid, device, stays)
+        fence_devices(device, stays)
+
+
+@pytest.mark.spec("NODE-8", "NODE-12")
+@pytest.mark.feature("history")
+@pytest.mark.parametrize("how", CUTS)
+def test_what_a_cut_left_in_doubt_is_settled_by_a_retry(server: Server, how: str) -> None:
+    """NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
+    devices MUST get what was sent to them meanwhile, in order and once."
+
+    Whoever was told `unavailable` sends the same again, with its cid, until it is answered: it is stored
+    once, whether or not the first attempt was (see HIST-18).
+
+    NODE-12: "With the feature `history`, a retry ([HIST-18]) MUST be recognised on every node."
+    """
+    uid = server.uid()
+    with server.node_on_a_wire() as (node, wire):
+        carol, devices = node.signed(), [silent(node, uid), silent(server, uid)]
+        bodies = some(5)
+        CUTS[how](wire)
+        try:
+            for body in bodies:
+                carol.send(type="msg", to=uid, body=body, cid=body)
+            for body in bodies:
+                carol.expect_reply(0, "unavailable", cid=body)
+        finally:
+            wire.mend()
+        assert eventually(lambda: is_available(carol, node.uid()), within=HEALED_SECONDS, every=0.1)
+        second = server.signed(carol.uid)
+        ids = {}
+        for number, body in enumerate(bodies):
+            ids[body] = id_in((second if number % 2 else carol).msg(uid, body, cid=body))
+        devices += [silent(node, uid), silent(server, uid, since="0-0")]
+        for device in devices:
+            got = [device.recv() for _ in bodies]
+            assert {message["body"]: message["id"] for message in got} == ids
+            assert [order_of(id_in(message)) for message in got] == sorted(map(order_of, ids.values()))
+        fence_devices(*devices)

@@ -1,0 +1,35 @@
+"""The load tool as a process. Give the program with --chatload=PATH, the server with --chatd=PATH."""
+
+import os
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+RUN_SECONDS = 60
+
+Load = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chatload", required=True, help="path of the chatload to test")
+    parser.addoption("--chatd", required=True, help="path of the chatd that it loads")
+
+
+@pytest.fixture
+def chatd(request: pytest.FixtureRequest) -> str:
+    """The command that starts it."""
+    program = os.path.abspath(request.config.getoption("--chatd"))
+    return f"{program} --listen 127.0.0.1:{{port}} --log-level error --features broadcast"
+
+
+@pytest.fixture
+def load(request: pytest.FixtureRequest) -> Load:
+    program = os.path.abspath(request.config.getoption("--chatload"))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=RUN_SECONDS, check=False
+        )
+
+    return run

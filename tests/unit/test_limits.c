@@ -1,0 +1,84 @@
+/* What one peer, or all together, may take: others are served all the same. */
+#include "transport_fixture.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "transport/state.h"
+
+enum {
+    HANDSHAKES_MAX = 1000 /* transport.c */
+};
+
+/* One address has its limit, and gets room back when a connection ends. */
+static void test_connections_of_one_address_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    f->options.connections_per_address_max = 2;
+    given_server(f);
+    struct client *first = given_user(f, "alice");
+    given_user(f, "bob");
+
+    struct client *third = given_tcp(f);
+
+    free(then_http(third, "HTTP/1.1 429 "));
+    when_leaves(first);
+    then_n_signed(f, 1);
+    given_user(f, "carol");
+    then_n_signed(f, 2);
+}
+
+/* Peers that begin handshakes and finish none do not keep others from theirs: the oldest go. */
+static void test_unfinished_handshakes_do_not_keep_others_out(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *oldest = given_tcp(f);
+    when_sends_bytes(oldest, STR("GET / HTTP/1.1\r\n"));
+    run_for(f, 1);
+    for (int i = 1; i < HANDSHAKES_MAX; i++) {
+        when_sends_bytes(given_tcp(f), STR("GET / HTTP/1.1\r\n"));
+    }
+    run_for(f, 10);
+
+    struct client *late = given_user(f, "late");
+
+    then_ended(oldest);
+    then_nothing(late);
+    assert_in_range(f->transport->n_handshakes, HANDSHAKES_MAX - 2, HANDSHAKES_MAX);
+}
+
+/* Too many requests are read more slowly, and none is lost; another connection does not notice. */
+static void test_requests_above_the_rate_wait(void **state)
+{
+    struct fixture *f = *state;
+    f->options.request_rate_max = 50;
+    f->options.request_burst_max = 5;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct client *bob = given_user(f, "bob");
+    uint64_t began_ms = clock_ms();
+
+    for (int i = 0; i < 20; i++) {
+        when_says(alice, MSG("nobody", "1"));
+    }
+    when_says(bob, MSG("bob", "1"));
+
+    then_text(bob, DELIVERY("bob", "1"));
+    then_text(bob, SENT);
+    for (int i = 0; i < 20; i++) {
+        then_text(alice, SENT);
+    }
+    /* 16 or so had to wait for a token each, of which one comes in 20 ms. */
+    assert_in_range(clock_ms() - began_ms, 200, 5000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TRANSPORT_TEST(test_connections_of_one_address_are_limited),
+        TRANSPORT_TEST(test_unfinished_handshakes_do_not_keep_others_out),
+        TRANSPORT_TEST(test_requests_above_the_rate_wait),
+    };
+    return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}
