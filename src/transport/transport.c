@@ -351,6 +351,7 @@ void transport_destroy(struct transport *transport)
     free(transport->throttled.ids);
     free(transport->to_flush.ids);
     free(transport->to_attend.ids);
+    free(transport->to_read.ids);
     free(transport->scratch);
     free(transport);
 }
