@@ -99,6 +99,7 @@ static struct mapping_store *open_store(struct loop *loop, const struct config *
         .node_name = config->node_name,
         .timeout_ms = config->redis_timeout_ms,
         .refresh_ms = config->redis_refresh_ms,
+        .lease_ms = config->redis_lease_ms,
         .history = limits,
         .nodes = config->features.nodes,
         .is_body = body_is_valid,

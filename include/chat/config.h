@@ -18,6 +18,7 @@ struct config {
     bool has_redis;       /* false: the memory store */
     struct redis_url redis;
     uint32_t redis_timeout_ms; /* 2000: 100 to 2000, for 'unavailable' within 3 s ([STORE-9]) */
+    uint32_t redis_lease_ms;   /* 10000: 1000 to 10000 ([NODE-5]) */
     uint32_t redis_refresh_ms; /* 20000: 1000 to 25000 ([STORE-8]) */
     char node_name[NODE_NAME_SIZE_MAX + 1];       /* config_default_node_name() if not given */
     struct features features;                     /* nodes */

@@ -12,7 +12,7 @@
 #include "transport/wire.h"
 
 enum {
-    RX_BUFFER_SIZE = 896,        /* for each connection: what libwebsockets reads at a time */
+    RX_BUFFER_SIZE = 896,         /* for each connection: what libwebsockets reads at a time */
     TX_PACKET_SIZE = 1024 * 1024, /* what it hands to the kernel at a time */
     HEADERS_SIZE_MAX = 4096,      /* of a handshake */
     HANDSHAKES_MAX = 1000,        /* under way at once; one more ends the oldest */

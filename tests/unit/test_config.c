@@ -476,6 +476,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "redis = redis://h:6379/4\n"
                                 "# and its user and password, which are not shown\n"
                                 "redis-timeout-ms = 2000\n"
+                                "redis-lease-ms = 10000\n"
                                 "redis-refresh-ms = 20000\n"
                                 "node-name = n1\n"
                                 "features = nodes\n"

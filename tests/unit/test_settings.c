@@ -311,6 +311,7 @@ static void test_parse_when_not_allowed_leaves_config_untouched(void **state)
                                                   "redis://",
                                                   "x",
                                                   "x",
+                                                  "x",
                                                   "a b",
                                                   "history,x",
                                                   "1001,",
