@@ -17,6 +17,10 @@
 enum {
     BACKLOG = 4096,         /* the kernel cuts it to its own limit, net.core.somaxconn */
     ACCEPTS_PER_TURN = 128, /* so that a storm of new connections leaves time for the old ones */
+    /* What the kernel keeps of a connection, which else grows to megabytes: a peer that does not
+     * read, or whom we do not read, costs that and its outbox. The kernel doubles it for its own
+     * use. */
+    SOCKET_BUFFER_SIZE = 128 * 1024,
     PAUSE_MS = 100 /* when descriptors have run out: new connections wait in the kernel's queue */
 };
 
@@ -101,7 +105,11 @@ static int listen_on(const struct addrinfo *address)
         return -1;
     }
     int on = 1;
+    int size = SOCKET_BUFFER_SIZE;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* restart at once */
+    /* Sockets that are accepted inherit these. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
         int error = errno;
         close(fd);

@@ -401,4 +401,5 @@ void transport_tick(void *context)
                         transport);
     transport_unthrottle(transport);
     router_tick(transport->router);
+    log_tell_left_out();
 }

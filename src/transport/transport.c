@@ -16,7 +16,7 @@ enum {
     TX_PACKET_SIZE = 1024 * 1024, /* what it hands to the kernel at a time */
     HEADERS_SIZE_MAX = 4096,      /* of a handshake */
     HANDSHAKES_MAX = 1000,        /* under way at once; one more ends the oldest */
-    HANDSHAKES_SPARE = 24,        /* places for those that are just ending */
+    HANDSHAKES_SPARE = 256,       /* places for those that are just ending */
     SOCKETS_MAX = 1024 * 1024,
     SOCKETS_RESERVED = 64, /* of the limit of open files: for Redis, the listener, logs */
     CLOSE_GOING_AWAY = 1001,
@@ -180,6 +180,7 @@ static void end_oldest_handshake(struct transport *transport)
     log_line(LOG_WARN, "handshake_cut", "connection=%llu waiting_ms=%llu",
              (unsigned long long)oldest->id,
              (unsigned long long)(loop_now_ms(transport->loop) - oldest->heard_ms));
+    transport_handshake_over(oldest); /* it is gone in a later turn: the next one cuts another */
     connection_kill(oldest);
 }
 

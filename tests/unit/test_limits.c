@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "log_capture.h"
 #include "transport/state.h"
 
 enum {
@@ -48,6 +49,28 @@ static void test_unfinished_handshakes_do_not_keep_others_out(void **state)
     assert_in_range(f->transport->n_handshakes, HANDSHAKES_MAX - 2, HANDSHAKES_MAX);
 }
 
+/* Also when many begin in one turn, before any that was cut is gone: each cuts another one. */
+static void test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    for (int i = 0; i < HANDSHAKES_MAX; i++) {
+        given_tcp(f);
+        run_for(f, 0);
+    }
+    struct log_capture log;
+    log_capture_begin(&log);
+
+    for (int i = 0; i < 50; i++) {
+        given_tcp(f);
+    }
+    run_for(f, 20);
+
+    log_capture_end(&log);
+    assert_int_equal(f->transport->n_handshakes, HANDSHAKES_MAX);
+    assert_int_equal(id_table_count(f->transport->connections), HANDSHAKES_MAX);
+}
+
 /* Too many requests are read more slowly, and none is lost; another connection does not notice. */
 static void test_requests_above_the_rate_wait(void **state)
 {
@@ -78,6 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TRANSPORT_TEST(test_connections_of_one_address_are_limited),
         TRANSPORT_TEST(test_unfinished_handshakes_do_not_keep_others_out),
+        TRANSPORT_TEST(test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones),
         TRANSPORT_TEST(test_requests_above_the_rate_wait),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -117,6 +117,32 @@ static void test_accepted_socket_does_not_block_nor_delay_nor_leak(void **state)
     close(fd);
 }
 
+static int buffer_size(int fd, int which)
+{
+    int size = 0;
+    socklen_t len = sizeof size;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, which, &size, &len), 0);
+    return size;
+}
+
+/* Or the kernel would keep megabytes for each peer that does not read: [WS-12]. */
+static void test_accepted_socket_has_buffers_that_do_not_grow(void **state)
+{
+    struct fixture *f = *state;
+    given_listener(f, "127.0.0.1");
+    struct accepted accepted = {.n_wanted = 1};
+    listener_start(listener, on_accepted, &accepted);
+    int fd = new_socket(AF_INET);
+
+    when_connects(fd);
+
+    assert_true(run_until(f, all_accepted, &accepted));
+    assert_in_range(buffer_size(accepted.sockets[0], SO_SNDBUF), 65536, 262144);
+    assert_in_range(buffer_size(accepted.sockets[0], SO_RCVBUF), 65536, 262144);
+    then_accepted(f, &accepted, 1);
+    close(fd);
+}
+
 /* More than are accepted in one turn. */
 static void test_storm_is_accepted_to_the_last(void **state)
 {
@@ -272,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LISTENER_TEST(test_nothing_is_accepted_before_start),
         LISTENER_TEST(test_accepted_socket_does_not_block_nor_delay_nor_leak),
+        LISTENER_TEST(test_accepted_socket_has_buffers_that_do_not_grow),
         LISTENER_TEST(test_storm_is_accepted_to_the_last),
         LISTENER_TEST(test_ipv6),
         LISTENER_TEST(test_listening_where_it_cannot_is_an_error_that_is_logged),
