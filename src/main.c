@@ -61,6 +61,7 @@ static enum err open_transport(struct server *server, struct config *config)
     const struct transport_options options = {
         .listen_host = config->listen_host,
         .listen_port = config->listen_port,
+        .reuse_port = config->reuse_port,
         .connections_max = config->connections_max,
         .connections_per_address_max = config->connections_per_address_max,
         .outboxes_size_max = config->outboxes_size_max,

@@ -15,6 +15,7 @@
 struct config {
     char listen_host[64]; /* 127.0.0.1: numeric IPv4 or IPv6 address */
     uint16_t listen_port; /* 9502; 0: any free one */
+    bool reuse_port;      /* no: with it Redis, the feature nodes and a node_name are there, too */
     bool has_redis;       /* false: the memory store */
     struct redis_url redis;
     uint32_t redis_timeout_ms; /* 2000: 100 to 2000, for 'unavailable' within 3 s ([STORE-9]) */

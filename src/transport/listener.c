@@ -98,7 +98,7 @@ static uint16_t port_of(int socket)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-static int listen_on(const struct addrinfo *address)
+static int listen_on(const struct addrinfo *address, bool reuse_port)
 {
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -107,6 +107,9 @@ static int listen_on(const struct addrinfo *address)
     int on = 1;
     int size = SOCKET_BUFFER_SIZE;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* restart at once */
+    if (reuse_port) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    }
     /* Sockets that are accepted inherit these. */
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -119,7 +122,7 @@ static int listen_on(const struct addrinfo *address)
     return fd;
 }
 
-static int open_socket(const char *host, uint16_t port, const char **why)
+static int open_socket(const char *host, uint16_t port, bool reuse_port, const char **why)
 {
     char service[6];
     snprintf(service, sizeof(service), "%u", port);
@@ -133,7 +136,7 @@ static int open_socket(const char *host, uint16_t port, const char **why)
         *why = gai_strerror(failed);
         return -1;
     }
-    int fd = listen_on(address);
+    int fd = listen_on(address, reuse_port);
     if (fd < 0) {
         *why = strerror(errno);
     }
@@ -141,10 +144,11 @@ static int open_socket(const char *host, uint16_t port, const char **why)
     return fd;
 }
 
-enum err listener_create(struct loop *loop, const char *host, uint16_t port, struct listener **out)
+enum err listener_create(struct loop *loop, const char *host, uint16_t port, bool reuse_port,
+                         struct listener **out)
 {
     const char *why = "";
-    int fd = open_socket(host, port, &why);
+    int fd = open_socket(host, port, reuse_port, &why);
     if (fd < 0) {
         log_line(LOG_ERROR, "cannot_listen", "host=%s port=%u reason=%s", log_value(host), port,
                  log_value(why));

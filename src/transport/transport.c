@@ -102,7 +102,8 @@ enum err transport_create(struct loop *loop, const struct transport_options *opt
                           struct transport **out)
 {
     struct listener *listener = NULL;
-    enum err err = listener_create(loop, options->listen_host, options->listen_port, &listener);
+    enum err err = listener_create(loop, options->listen_host, options->listen_port,
+                                   options->reuse_port, &listener);
     if (err != ERR_OK) {
         return err;
     }
