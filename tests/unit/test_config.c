@@ -497,7 +497,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "log-level = warn\n");
 }
 
-/* Users of processes that share a port have to find each other, and the processes have to differ. */
+/* Users of processes that share a port have to find each other, and the processes to differ. */
 static void test_reuse_port_needs_nodes_with_names(void **state)
 {
     struct fixture *f = *state;
