@@ -58,7 +58,8 @@ enum {
     NUMBER_SIZE_MAX = 21       /* bytes of a number's text, with its terminator */
 };
 
-/* Each is redis_scripts/<name>.lua; what it takes and returns stands there. */
+/* Each is redis_scripts/<name>.lua; what it takes and returns stands there. APPEND has another one
+ * in front, append_usual.lua. */
 enum script {
     SCRIPT_APPEND,
     SCRIPT_READ,
