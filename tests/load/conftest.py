@@ -1,12 +1,17 @@
 """The load tool as a process. Give the program with --chatload=PATH, the server with --chatd=PATH."""
 
 import os
+import shlex
+import socket
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 RUN_SECONDS = 60
+READY_SECONDS = 10
 
 Load = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,3 +38,30 @@ def load(request: pytest.FixtureRequest) -> Load:
         )
 
     return run
+
+
+@contextmanager
+def running(command: str) -> Iterator[str]:
+    """A server that the tool has not started: its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(shlex.split(command.replace("{port}", str(port))))
+    try:
+        wait_for(port)
+        yield f"ws://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(READY_SECONDS)
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
