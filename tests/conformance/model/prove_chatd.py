@@ -84,7 +84,7 @@ class Copy:
         for name in SOURCE:
             original = ROOT / name
             (shutil.copytree if original.is_dir() else shutil.copy)(original, self._source / name)
-        options = ["-DCMAKE_BUILD_TYPE=Release", "-DCHAT_TESTS=OFF"]
+        options = ["-DCMAKE_BUILD_TYPE=Release", "-DCHAT_TESTS=OFF", "-DCHAT_BENCH=OFF"]
         _run("cmake", "-S", str(self._source), "-B", str(self._build), *options)
 
     def apply(self, patch: Patch, *how: str) -> None:
