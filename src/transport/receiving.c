@@ -1,5 +1,5 @@
 /* Who is received from. Whoever asks too much is read more slowly: TCP holds it back, nothing is
- * lost, and nobody else notices. */
+ * lost, and nobody else notices ([WS-19]). */
 #include "transport/state.h"
 
 enum {

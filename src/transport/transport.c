@@ -23,6 +23,7 @@ enum {
     TURNS_TO_CLOSE = 4 /* of the loop, for libwebsockets' handles */
 };
 
+/* [WS-18] */
 static const char too_many_of_address[] =
     "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n"
     "Content-Length: 39\r\n\r\nToo many connections from your address\n";
