@@ -1,4 +1,4 @@
-/* target.h - the servers: where they listen, and, if the tool starts the one there is, its process. */
+/* target.h - the servers: where they listen, and, if the tool starts the only one, its process. */
 #ifndef LOAD_TARGET_H
 #define LOAD_TARGET_H
 

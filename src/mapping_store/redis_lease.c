@@ -116,10 +116,19 @@ static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
     }
 }
 
+/* Where this Redis was, there may be a master now: the name is resolved anew with the next link. */
+static bool is_replica(const char *error)
+{
+    return strncmp(error, "READONLY", strlen("READONLY")) == 0;
+}
+
 static void on_renewed(void *ctx, enum batch_result result, const char *error)
 {
-    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
-        redis_log_error(ctx, "lease", error);
+    struct redis_store *store = ctx;
+    if (result == BATCH_REFUSED && is_replica(error)) {
+        redis_link_reject(store->link, error);
+    } else if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+        redis_log_error(store, "lease", error);
     }
 }
 

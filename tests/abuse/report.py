@@ -11,8 +11,8 @@ HEAD = """# Under abuse
 What others feel, and what it costs, while somebody misuses chatd: a pair talks at a fixed rate, and
 the time from when a message was due until it arrived is measured before, meanwhile and after. Every message
 of the pair has to arrive, once and in order. Made by `ci/abuse --write` with the release build, on a machine
-with {machine}, which others used as well: times differ from run to run. Clients, pair, Redis and server share
-the cores.
+with {n_cores} cores, which others used as well: times differ from run to run. Clients, pair, Redis and
+server share the cores.
 
 """
 
@@ -40,15 +40,15 @@ All of it is asserted by `tests/abuse`, which `ci/test` runs with smaller number
 """
 
 
-def table(outcomes: list[Outcome], machine: str) -> str:
+def table(outcomes: list[Outcome], n_cores: int) -> str:
     rows = [list(COLUMNS), ["---"] * len(COLUMNS), *map(_cells, outcomes)]
-    return HEAD.format(machine=machine) + "".join(f"| {' | '.join(row)} |\n" for row in rows) + FOOT
+    return HEAD.format(n_cores=n_cores) + "".join(f"| {' | '.join(row)} |\n" for row in rows) + FOOT
 
 
 def _cells(outcome: Outcome) -> list[str]:
     grows = outcome.abused["p99"] / outcome.quiet["p99"]
     return [
-        f"{outcome.name}: {outcome.what}",
+        f"`{outcome.name}`: {outcome.what}",
         outcome.amount,
         _times(outcome.quiet),
         _times(outcome.abused),

@@ -697,6 +697,23 @@ static void test_lease_that_cannot_be_renewed_is_trouble(void **state)
     assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
 }
 
+/* Another Redis has taken over: this one can still be read, so only the lease finds it out. */
+static void test_redis_that_becomes_a_replica_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &b, 7, "alice");
+
+    run(f, "REPLICAOF 127.0.0.1 1");
+    trouble = "Redis cannot be reached";
+    run_until(f->loop, is_in_trouble, &a, RENEWED_MS);
+    enum err err = send_from(f, &a, "alice", "1");
+    run(f, "REPLICAOF NO ONE");
+
+    assert_int_equal(err, ERR_UNAVAILABLE);
+    run_until(f->loop, is_without_trouble, &a, 4900);
+    assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+}
+
 static void test_queue_that_is_not_read_is_trouble(void **state)
 {
     struct fixture *f = *state;
@@ -894,6 +911,7 @@ int main(void)
         NODES_TEST(test_close_leaves_the_others_first),
         NODES_TEST(test_trouble_says_what_is_wrong),
         NODES_TEST(test_lease_that_cannot_be_renewed_is_trouble),
+        NODES_TEST(test_redis_that_becomes_a_replica_is_given_up),
         NODES_TEST(test_queue_that_is_not_read_is_trouble),
         HISTORY_TEST(test_message_arrives_with_its_ids),
         HISTORY_TEST(test_large_message_arrives_without_its_body),

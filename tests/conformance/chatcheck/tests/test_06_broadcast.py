@@ -8,9 +8,9 @@ import pytest
 
 from chatcheck.claims import echoed, from_now_on
 from chatcheck.client import Client
-from chatcheck.conversation import Conversation
+from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
-from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
 from chatcheck.tests.history import send_many, some
 from chatcheck.verdict import untested
 
@@ -354,17 +354,20 @@ def test_broadcasts_keep_their_place_behind_msgs_that_waited(server: Server) -> 
     CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B is
     the body and F the sender's uid; the sending connection is one of them."
 
-    The sender signs as the user to whom it has sent more than a server hands out at once, and goes on before
-    it has got that. Twin: a device of that user that has been there all the time.
+    The sender signs as the user to whom it has sent more than a server hands out at once, and goes on in the
+    same breath. Twin: a device of that user that has been there all the time.
     """
-    live, sender = server.broadcaster(), server.connect()
+    live, sender = server.broadcaster(), server.raw()
     sender.sign(server.uid())
     ids = send_many(sender, live.uid, waited := some(300))
-    sender.send(type="sign", uid=live.uid, since=ids[0])
     later = some(3)
-    sender.send(type="broadcast", body=later[0])
-    sender.send(type="msg", to=live.uid, body=later[1])
-    sender.send(type="broadcast", body=later[2])
+    requests = [
+        {"type": "sign", "uid": live.uid, "since": ids[0]},
+        {"type": "broadcast", "body": later[0]},
+        {"type": "msg", "to": live.uid, "body": later[1]},
+        {"type": "broadcast", "body": later[2]},
+    ]
+    send_in_one_write(sender, map(dump, requests))
     sender.expect_reply(1)
     sender.uid = live.uid
     for device, expected in ((sender, [*waited[1:], *later]), (live, [*waited, *later])):
