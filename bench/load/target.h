@@ -27,22 +27,22 @@ struct target {
     struct server servers[SERVERS_MAX];
 };
 
-/* Adds the server at "ws://host[:port][/path]". Dies if it is no such thing, the host is unknown, or
- * there are too many. */
+/* Adds the server at "ws://host[:port][/path]". Dies if it is no such thing, the host is unknown,
+ * or there are too many. */
 void target_add(struct target *target, const char *url);
 
 /* Where the client of this index connects: they take turns. */
 const struct server *target_server(const struct target *target, uint32_t index);
 
-/* The only server: starts a shell command in which {port} stands for a free port, waits until it accepts connections
- * there, and returns its pid. It is asked to end, and waited for, when the tool exits, however that
- * happens. Only one. */
+/* The only server: starts a shell command in which {port} stands for a free port, waits until it
+ * accepts connections there, and returns its pid. It is asked to end, and waited for, when the tool
+ * exits, however that happens. Only one. */
 int target_start(struct target *target, const char *command);
 
-/* A socket that is connecting to the server, not blocking, without Nagle's delay. Each SOURCE_SIZE-th
- * 'number' comes from another address of 127.0.0.0/8: one has 28,232 ports at most, and the kernel
- * is slow to find a free one when half of them are taken. If the server is elsewhere, all come from
- * the same address. Dies if there are no descriptors or ports left. */
+/* A socket that is connecting to the server, not blocking, without Nagle's delay. Each
+ * SOURCE_SIZE-th 'number' comes from another address of 127.0.0.0/8: one has 28,232 ports at most,
+ * and the kernel is slow to find a free one when half of them are taken. If the server is
+ * elsewhere, all come from the same address. Dies if there are no descriptors or ports left. */
 int target_connect(const struct server *server, uint32_t number);
 
 #endif
