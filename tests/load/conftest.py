@@ -1,17 +1,21 @@
 """The load tool as a process. Give the program with --chatload=PATH, the server with --chatd=PATH."""
 
 import os
+import pathlib
 import shlex
 import socket
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "bench"))
+
+from comparison.run import READY_SECONDS, wait_for
+
 RUN_SECONDS = 60
-READY_SECONDS = 10
 
 Load = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -53,15 +57,3 @@ def running(command: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(READY_SECONDS)
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
