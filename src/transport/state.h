@@ -37,6 +37,7 @@ struct transport {
     struct conn_list to_read;   /* there may be more to read: transport_read_on() */
     struct conn_list throttled; /* wait for a token */
     size_t outboxes_size; /* bytes that wait in all outboxes, and behind them in the library */
+    size_t inboxes_size;  /* bytes of messages of which a part has come */
     struct addresses *addresses;
     struct connection *first_handshake; /* the line of those that are not upgraded, oldest first */
     struct connection *last_handshake;

@@ -264,6 +264,7 @@ void transport_forget(struct connection *connection)
     id_table_take(transport->connections, connection->id);
     transport_handshake_over(connection);
     transport->outboxes_size -= connection->counted_size;
+    transport->inboxes_size -= connection->inbox.capacity;
     if (connection->address != NULL) {
         addresses_leave(transport->addresses, connection->address);
     }
