@@ -73,6 +73,20 @@ def target_lines(results: Results) -> list[str]:
 # ---- Tables
 
 
+def reasons(results: Results) -> list[str]:
+    """Why a target is not met, where that is known."""
+    missed = [
+        target
+        for target in TARGETS
+        if target.why and (value := reached(target, results)) is not None and not is_met(target, value)
+    ]
+    return [
+        line
+        for target in missed
+        for line in ("", f"**{target.what[0].upper()}{target.what[1:]}.** {target.why}")
+    ]
+
+
 def number(value: float | None) -> str:
     if value is None:
         return ""
@@ -206,7 +220,7 @@ def page(results: Results, circumstances: Circumstances) -> str:
         seconds=circumstances.seconds,
         load_average=circumstances.load_average,
         versions=versions(),
-        targets="\n".join(target_lines(results)),
+        targets="\n".join([*target_lines(results), *reasons(results)]),
         figures="\n".join(lines).rstrip(),
     )
 
