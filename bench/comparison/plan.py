@@ -117,15 +117,15 @@ class Target:
 
 
 _WHY_MEMORY = (
-    "With Redis a message costs chatd about 0.5 µs more than without, for one command that leaves with many others; "
-    "the target was set when that cost more. What is left of a message is the same in both: reading and writing "
-    "sockets, and a strict look at its JSON (`bench/instructions`)."
+    "With Redis a message costs chatd about 0.5 µs more than without, for one command that leaves with "
+    "many others; the target was set when that cost more. What is left of a message is the same in "
+    "both: reading and writing sockets, and a strict look at its JSON (`bench/instructions`)."
 )
 _WHY_HISTORY = (
-    "Redis holds it back, not chatd, which needs an eighth of Node's time for a message: to store one is a script of "
-    "about 16 µs, of which 3 µs are the bare call, and one Redis has one core. A script of its own for the usual case "
-    "has halved it (27 µs before). What would help is several Redis, each with a part of the uids: "
-    "[docs/scale.md](scale.md)."
+    "Redis holds it back, not chatd, which needs an eighth of Node's time for a message: to store one "
+    "is a script of 16 to 20 µs, of which 3 µs are the bare call, and one Redis has one core. A script "
+    "of its own for the usual case has halved it (27 µs before). What would help is several Redis, each "
+    "with a part of the uids: [docs/scale.md](scale.md)."
 )
 
 TARGETS = (
