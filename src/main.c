@@ -61,6 +61,7 @@ static enum err open_transport(struct server *server, struct config *config)
     const struct transport_options options = {
         .listen_host = config->listen_host,
         .listen_port = config->listen_port,
+        .reuse_port = config->reuse_port,
         .connections_max = config->connections_max,
         .connections_per_address_max = config->connections_per_address_max,
         .outboxes_size_max = config->outboxes_size_max,
@@ -99,6 +100,7 @@ static struct mapping_store *open_store(struct loop *loop, const struct config *
         .node_name = config->node_name,
         .timeout_ms = config->redis_timeout_ms,
         .refresh_ms = config->redis_refresh_ms,
+        .lease_ms = config->redis_lease_ms,
         .history = limits,
         .nodes = config->features.nodes,
         .is_body = body_is_valid,

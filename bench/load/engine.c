@@ -112,7 +112,7 @@ void engine_connect(struct engine *engine, uint32_t index, uint32_t number)
 {
     struct client *client = engine_client(engine, index);
     release(client);
-    client->fd = target_connect(engine->target, number);
+    client->fd = target_connect(target_server(engine->target, index), number);
     client->state = CLIENT_CONNECTING;
     client->began_ns = now_ns();
     client->close_code = CLOSED_WITHOUT_FRAME;
@@ -194,12 +194,13 @@ static void ended(struct engine *engine, struct client *client)
 
 static void upgrade(struct engine *engine, struct client *client)
 {
+    const struct server *server = target_server(engine->target, client->index);
     char request[HOST_SIZE_MAX + PATH_SIZE_MAX + 256];
     int len = snprintf(request, sizeof(request),
                        "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"
                        "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
                        "Sec-WebSocket-Version: 13\r\n\r\n",
-                       engine->target->path, engine->target->host, KEY);
+                       server->path, server->host, KEY);
     client->state = CLIENT_UPGRADING;
     bytes_append(engine_out(engine, client), request, (size_t)len);
     watch(engine, client, EPOLL_CTL_MOD);

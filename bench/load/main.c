@@ -18,10 +18,12 @@ enum {
     TIME_MAX_S = 86400
 };
 
+static const char URL_DEFAULT[] = "ws://127.0.0.1:9502/";
+
 struct command_line {
     struct settings settings;
     const struct scenario *scenario;
-    const char *url;
+    const char *url; /* the first one */
     const char *start;
     const char *json;
 };
@@ -80,7 +82,9 @@ static const char HELP_HEAD[] =
 static const char HELP_OPTIONS[] =
     "\n"
     "The server:\n"
-    "  --url URL           where it listens (ws://127.0.0.1:9502/)\n"
+    "  --url URL           where it listens (ws://127.0.0.1:9502/); may be repeated, for nodes of "
+    "one\n"
+    "                      service: the clients take turns\n"
     "  --start COMMAND     start it for the run instead; {port} stands for a free port\n"
     "  --server-pid PID    whose CPU time and memory to read; with --start it is known\n"
     "  --redis-pid PID     the same for its Redis\n"
@@ -215,7 +219,8 @@ static void take_option(struct command_line *line, int option, const char *name,
 {
     switch (option) {
     case OPTION_URL:
-        line->url = text;
+        target_add(&line->settings.target, text);
+        line->url = line->url != NULL ? line->url : text;
         break;
     case OPTION_START:
         line->start = text;
@@ -284,6 +289,20 @@ static void raise_open_files(uint32_t connections)
     }
 }
 
+static void settle_the_target(struct command_line *line)
+{
+    struct settings *settings = &line->settings;
+    if (line->start != NULL && line->url != NULL) {
+        die(EXIT_USAGE, "--start or --url, not both");
+    }
+    if (line->start != NULL) {
+        settings->traffic.server_pid = target_start(&settings->target, line->start);
+    } else if (line->url == NULL) {
+        line->url = URL_DEFAULT;
+        target_add(&settings->target, line->url);
+    }
+}
+
 static void report_settings(struct report *report, const struct command_line *line)
 {
     const struct settings *settings = &line->settings;
@@ -320,7 +339,6 @@ int main(int argc, char **argv)
 {
     static struct report report;
     struct command_line line = {
-        .url = "ws://127.0.0.1:9502/",
         .settings = {.devices = 8,
                      .senders = 1,
                      .warm_s = 0.5,
@@ -334,11 +352,7 @@ int main(int argc, char **argv)
     }
     settle_the_end(&line);
     raise_open_files(settings->connections);
-    if (line.start != NULL) {
-        settings->traffic.server_pid = target_start(&settings->target, line.start);
-    } else {
-        target_parse(&settings->target, line.url);
-    }
+    settle_the_target(&line);
     report_settings(&report, &line);
     line.scenario->run(settings, &report);
     write_report(&report, line.json);

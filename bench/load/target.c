@@ -23,7 +23,7 @@ enum {
 
 /* ---- The URL */
 
-static void resolve(struct target *target, const char *host, const char *port)
+static void resolve(struct server *server, const char *host, const char *port)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
@@ -31,22 +31,22 @@ static void resolve(struct target *target, const char *host, const char *port)
     if (failure != 0) {
         die(EXIT_USAGE, "%s port %s: %s", host, port, gai_strerror(failure));
     }
-    memcpy(&target->address, found->ai_addr, found->ai_addrlen);
-    target->address_size = found->ai_addrlen;
+    memcpy(&server->address, found->ai_addr, found->ai_addrlen);
+    server->address_size = found->ai_addrlen;
     freeaddrinfo(found);
 }
 
-void target_parse(struct target *target, const char *url)
+static void parse(struct server *server, const char *url)
 {
     char authority[HOST_SIZE_MAX], host[HOST_SIZE_MAX];
-    target->path[0] = '\0';
-    if (sscanf(url, "ws://%255[^/]%1023s", authority, target->path) < 1) {
+    server->path[0] = '\0';
+    if (sscanf(url, "ws://%255[^/]%1023s", authority, server->path) < 1) {
         die(EXIT_USAGE, "%s: the form of a URL is ws://host:port/path", url);
     }
-    if (target->path[0] == '\0') {
-        strcpy(target->path, "/");
+    if (server->path[0] == '\0') {
+        strcpy(server->path, "/");
     }
-    snprintf(target->host, sizeof(target->host), "%s", authority);
+    snprintf(server->host, sizeof(server->host), "%s", authority);
     strcpy(host, authority);
     char *port = strrchr(host, ':');
     if (port != NULL && strchr(port, ']') == NULL) {
@@ -59,7 +59,20 @@ void target_parse(struct target *target, const char *url)
         name = host + 1;
         name[strcspn(name, "]")] = '\0';
     }
-    resolve(target, name, port == NULL ? "80" : port);
+    resolve(server, name, port == NULL ? "80" : port);
+}
+
+void target_add(struct target *target, const char *url)
+{
+    if (target->n_servers == SERVERS_MAX) {
+        die(EXIT_USAGE, "--url: at most %d", SERVERS_MAX);
+    }
+    parse(&target->servers[target->n_servers++], url);
+}
+
+const struct server *target_server(const struct target *target, uint32_t index)
+{
+    return &target->servers[index % target->n_servers];
 }
 
 /* ---- Its process */
@@ -113,11 +126,11 @@ static char *shell_words(const char *command, uint16_t port)
     return (char *)words.data;
 }
 
-static void wait_until_ready(const struct target *target)
+static void wait_until_ready(const struct server *server)
 {
     for (int i = 0; i < READY_TIMEOUT_S * 1000 / RETRY_MS; i++) {
-        int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int failed = connect(fd, (const struct sockaddr *)&target->address, target->address_size);
+        int fd = socket(server->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int failed = connect(fd, (const struct sockaddr *)&server->address, server->address_size);
         close(fd);
         if (failed == 0) {
             return;
@@ -139,7 +152,7 @@ int target_start(struct target *target, const char *command)
     char url[64];
     uint16_t port = free_port();
     snprintf(url, sizeof(url), "ws://127.0.0.1:%u/", port);
-    target_parse(target, url);
+    target_add(target, url);
     char *words = shell_words(command, port);
     atexit(stop_started);
     pid_t tool = getpid();
@@ -158,15 +171,15 @@ int target_start(struct target *target, const char *command)
         _exit(127);
     }
     free(words);
-    wait_until_ready(target);
+    wait_until_ready(target_server(target, 0));
     return started;
 }
 
 /* ---- Connecting */
 
-static bool is_loopback(const struct target *target)
+static bool is_loopback(const struct server *server)
 {
-    const struct sockaddr_in *address = (const void *)&target->address;
+    const struct sockaddr_in *address = (const void *)&server->address;
     return address->sin_family == AF_INET && ntohl(address->sin_addr.s_addr) >> 24 == LOOPBACK_NET;
 }
 
@@ -184,18 +197,18 @@ static void bind_source(int fd, uint32_t number)
     }
 }
 
-int target_connect(const struct target *target, uint32_t number)
+int target_connect(const struct server *server, uint32_t number)
 {
     const int on = 1;
-    int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(server->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         die(EXIT_UNMEASURED, "connection %u: %s", number, strerror(errno));
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (is_loopback(target)) {
+    if (is_loopback(server)) {
         bind_source(fd, number);
     }
-    if (connect(fd, (const struct sockaddr *)&target->address, target->address_size) != 0 &&
+    if (connect(fd, (const struct sockaddr *)&server->address, server->address_size) != 0 &&
         errno != EINPROGRESS) {
         die(EXIT_UNMEASURED, "connection %u: %s", number, strerror(errno));
     }

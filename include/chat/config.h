@@ -15,9 +15,11 @@
 struct config {
     char listen_host[64]; /* 127.0.0.1: numeric IPv4 or IPv6 address */
     uint16_t listen_port; /* 9502; 0: any free one */
+    bool reuse_port;      /* no: with it Redis, the feature nodes and a node_name are there, too */
     bool has_redis;       /* false: the memory store */
     struct redis_url redis;
     uint32_t redis_timeout_ms; /* 2000: 100 to 2000, for 'unavailable' within 3 s ([STORE-9]) */
+    uint32_t redis_lease_ms;   /* 10000: 1000 to 10000 ([NODE-5]) */
     uint32_t redis_refresh_ms; /* 20000: 1000 to 25000 ([STORE-8]) */
     char node_name[NODE_NAME_SIZE_MAX + 1];       /* config_default_node_name() if not given */
     struct features features;                     /* nodes */

@@ -19,8 +19,10 @@ struct redis_store_options {
     struct redis_url url;
     const char *node_name; /* config.h; unique in the deployment */
     uint64_t timeout_ms;   /* for connecting, and for each command */
-    uint64_t refresh_ms;   /* every trace is written again within this time ([STORE-8]) */
-    bool nodes;            /* SPEC 8: other nodes on the same Redis are told and listened to */
+    uint64_t lease_ms; /* a node that has not renewed its lease for so long is dead ([NODE-5]); the
+                              same on every node */
+    uint64_t refresh_ms; /* every trace is written again within this time ([STORE-8]) */
+    bool nodes;          /* SPEC 8: other nodes on the same Redis are told and listened to */
     const struct inbox_limits *history; /* SPEC 7; NULL: off; copied */
     bool (*is_body)(struct str text);   /* is it a JSON text? Asked of bodies that come from Redis,
                                            where others may have written; NULL: only UTF-8 is */

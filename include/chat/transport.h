@@ -18,6 +18,7 @@ struct transport;
 struct transport_options {
     const char *listen_host;              /* numeric IPv4 or IPv6 address */
     uint16_t listen_port;                 /* 0: any free one */
+    bool reuse_port;                      /* other processes may listen there, too */
     uint32_t connections_max;             /* 0: as many as the limit of open files allows */
     uint32_t connections_per_address_max; /* 0: no such limit */
     uint32_t message_size_max;            /* [WS-7] */

@@ -11,13 +11,23 @@ enum {
     LINE_SIZE_MAX = 4096, /* a longer line is cut, and says so */
     VALUE_SIZE_MAX = 200, /* of a value, before it is escaped */
     N_VALUES = 4,         /* log_value() results that live at once */
-    ESCAPE_SIZE_MAX = 4   /* \xNN */
+    ESCAPE_SIZE_MAX = 4,  /* \xNN */
+    EVENTS_MAX = 64       /* whose lines are counted; there are fewer */
+};
+
+/* The lines of one event in one second. */
+struct event_count {
+    const char *event;
+    time_t second;
+    unsigned n;
 };
 
 /* What stands in place of what was cut off. */
 static const char cut_mark[] = "...";
 
 static enum log_level level_max = LOG_INFO;
+static struct event_count counts[EVENTS_MAX];
+static size_t n_counts;
 
 void log_set_level(enum log_level level)
 {
@@ -30,12 +40,11 @@ bool log_enabled(enum log_level level)
 }
 
 /* Time, level and event. Returns the bytes written, all of which fit if 'event' is a word. */
-static size_t write_start(char *line, size_t size, enum log_level level, const char *event)
+static size_t write_start(char *line, size_t size, struct timespec now, enum log_level level,
+                          const char *event)
 {
     static const char *const names[] = {
         [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     struct tm utc;
     gmtime_r(&now.tv_sec, &utc);
     size_t len = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &utc);
@@ -44,19 +53,16 @@ static size_t write_start(char *line, size_t size, enum log_level level, const c
     return len + (size_t)n;
 }
 
-void log_line(enum log_level level, const char *event, const char *format, ...)
+__attribute__((format(printf, 4, 0))) static void write_line(struct timespec now,
+                                                             enum log_level level,
+                                                             const char *event, const char *format,
+                                                             va_list args)
 {
-    if (!log_enabled(level)) {
-        return;
-    }
     char line[LINE_SIZE_MAX + sizeof cut_mark];
-    size_t len = write_start(line, LINE_SIZE_MAX, level, event);
+    size_t len = write_start(line, LINE_SIZE_MAX, now, level, event);
     if (format != NULL) {
         line[len++] = ' ';
-        va_list args;
-        va_start(args, format);
         len += (size_t)vsnprintf(line + len, LINE_SIZE_MAX - len, format, args);
-        va_end(args);
     }
     if (len >= LINE_SIZE_MAX) {
         len = LINE_SIZE_MAX - 1;
@@ -68,6 +74,79 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
      * failed. */
     ssize_t ignored = write(STDERR_FILENO, line, len);
     (void)ignored;
+}
+
+__attribute__((format(printf, 4, 5))) static void
+write_now(struct timespec now, enum log_level level, const char *event, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_line(now, level, event, format, args);
+    va_end(args);
+}
+
+/* Begin to count anew in another second, and say how many were left out in the last one. */
+static void count_from(struct event_count *count, struct timespec now)
+{
+    if (count->second == now.tv_sec) {
+        return;
+    }
+    if (count->n > LOG_LINES_PER_S_MAX) {
+        write_now(now, LOG_WARN, "log_lines_left_out", "event=%s count=%u", count->event,
+                  count->n - LOG_LINES_PER_S_MAX);
+    }
+    count->second = now.tv_sec;
+    count->n = 0;
+}
+
+/* NULL: there are too many events. */
+static struct event_count *count_of(const char *event)
+{
+    for (size_t i = 0; i < n_counts; i++) {
+        if (strcmp(counts[i].event, event) == 0) {
+            return &counts[i];
+        }
+    }
+    if (n_counts == EVENTS_MAX) {
+        return NULL;
+    }
+    counts[n_counts] = (struct event_count){.event = event};
+    return &counts[n_counts++];
+}
+
+static bool is_too_many(const char *event, struct timespec now)
+{
+    struct event_count *count = count_of(event);
+    if (count == NULL) {
+        return false;
+    }
+    count_from(count, now);
+    return ++count->n > LOG_LINES_PER_S_MAX;
+}
+
+void log_line(enum log_level level, const char *event, const char *format, ...)
+{
+    struct timespec now;
+    if (!log_enabled(level)) {
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (level != LOG_DEBUG && is_too_many(event, now)) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    write_line(now, level, event, format, args);
+    va_end(args);
+}
+
+void log_tell_left_out(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i < n_counts; i++) {
+        count_from(&counts[i], now);
+    }
 }
 
 /* Writes what stands for 'byte' in a quoted value; returns the bytes written. */

@@ -328,6 +328,21 @@ void config_default_node_name(struct config *config)
     node_name_make(host_name, config->listen_port, config->node_name);
 }
 
+/* The kernel deals connections out to the processes on a port, so any user may be on any of them:
+ * they have to be nodes. A name that is the same after a restart lets a process clean up after
+ * itself; one that two share would let each clean up after the other. */
+static bool may_share_port(const struct config *config)
+{
+    if (!config->reuse_port ||
+        (config->has_redis && config->features.nodes && config->node_name[0] != '\0')) {
+        return true;
+    }
+    fputs("chatd: reuse-port needs redis, the feature nodes, and a node-name of its own for each "
+          "process\n",
+          stderr);
+    return false;
+}
+
 enum config_result config_read(int argc, char **argv, char *(*environ_get)(const char *name),
                                struct config *out)
 {
@@ -353,7 +368,7 @@ enum config_result config_read(int argc, char **argv, char *(*environ_get)(const
     ok &= apply_file(path, &config);
     ok &= apply_environment(environ_get, &config);
     ok &= apply_flags(&flags, &config);
-    if (!ok) {
+    if (!ok || !may_share_port(&config)) {
         return CONFIG_BAD;
     }
     if (config.listen_port != 0) {

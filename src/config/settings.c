@@ -58,6 +58,25 @@ static void print_number(const struct setting *setting, const struct config *con
     fprintf(out, "%s = %u\n", setting->name, number);
 }
 
+static enum err parse_yes_no(const struct setting *setting, const char *value,
+                             struct config *config, const char **why)
+{
+    (void)why;
+    bool yes = strcmp(value, "yes") == 0;
+    if (!yes && strcmp(value, "no") != 0) {
+        return ERR_INVALID;
+    }
+    memcpy((char *)config + setting->offset, &yes, sizeof yes);
+    return ERR_OK;
+}
+
+static void print_yes_no(const struct setting *setting, const struct config *config, FILE *out)
+{
+    bool yes;
+    memcpy(&yes, (const char *)config + setting->offset, sizeof yes);
+    fprintf(out, "%s = %s\n", setting->name, yes ? "yes" : "no");
+}
+
 /* An IPv6 address in brackets, an IPv4 address, or localhost. 'out' has room for 'size' bytes. */
 static enum err parse_host(const char *text, size_t len, char *out, size_t size)
 {
@@ -298,6 +317,7 @@ static const struct setting_type broadcasters_type = {
     false};
 static const struct setting_type log_level_type = {parse_log_level, print_log_level,
                                                    "error, warn, info or debug", false};
+static const struct setting_type yes_no_type = {parse_yes_no, print_yes_no, "yes or no", false};
 static const struct setting_type number_type = {parse_number, print_number, NULL, false};
 
 const struct setting settings[N_SETTINGS] = {
@@ -307,6 +327,14 @@ const struct setting settings[N_SETTINGS] = {
      .help = "Where to accept connections. Port 0 is any free one.",
      .type = &listen_type,
      .default_value = "127.0.0.1:9502"},
+    {.name = "reuse-port",
+     .metavar = "YES",
+     .help =
+         "Share the port with other processes, for more cores: nodes on one Redis, each with a\n"
+         "      node-name of its own.",
+     .type = &yes_no_type,
+     .default_value = "no",
+     .offset = offsetof(struct config, reuse_port)},
     {.name = "connections-max",
      .metavar = "N",
      .help = "Refuse connections above this number; 0: as many as open files allow.",
@@ -340,6 +368,15 @@ const struct setting settings[N_SETTINGS] = {
      .offset = offsetof(struct config, redis_timeout_ms),
      .min = 100,
      .max = 2000,
+     .unit = "milliseconds"},
+    {.name = "redis-lease-ms",
+     .metavar = "N",
+     .help = "A server that Redis has not heard of for this time is dead; the same for all.",
+     .type = &number_type,
+     .default_value = "10000",
+     .offset = offsetof(struct config, redis_lease_ms),
+     .min = 1000,
+     .max = 10000,
      .unit = "milliseconds"},
     {.name = "redis-refresh-ms",
      .metavar = "N",

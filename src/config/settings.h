@@ -11,7 +11,7 @@
 #include "chat/err.h"
 
 enum {
-    N_SETTINGS = 21,
+    N_SETTINGS = 23,
     SETTING_NAME_SIZE_MAX = 48,     /* of a name, CHATD_ and terminator included */
     SETTING_PROBLEM_SIZE_MAX = 1536 /* of a problem, terminator included */
 };
@@ -26,8 +26,8 @@ struct setting {
     const struct setting_type *type;
     const char *default_value; /* as it would be given; NULL: 'default_help' says what happens */
     const char *default_help;
-    size_t offset; /* a number's place in struct config, its range, and what it counts */
-    uint32_t min;
+    size_t offset; /* its place in struct config, if it is a number or yes or no */
+    uint32_t min;  /* a number's range, and what it counts */
     uint32_t max;
     const char *unit;
 };

@@ -297,7 +297,8 @@ static void start_timers(struct redis_store *store)
     store->reading_timer = loop_timer_create(store->loop, redis_on_reading_timer, store);
     store->reader_timer = loop_timer_create(store->loop, redis_on_reader_timer, store);
     loop_timer_start(store->hold_timer, store->timeout_ms / HOLD_PART, 0);
-    loop_timer_start(store->lease_timer, LEASE_RENEWAL_MS, LEASE_RENEWAL_MS);
+    uint64_t renewal_ms = store->lease_ms / LEASE_RENEWALS;
+    loop_timer_start(store->lease_timer, renewal_ms, renewal_ms);
     loop_timer_start(store->refresh_timer, tick_ms, tick_ms);
 }
 
@@ -330,6 +331,7 @@ struct mapping_store *redis_store_create(struct loop *loop,
     store->state = STORE_STARTING;
     store->timeout_ms = options->timeout_ms;
     store->refresh_ms = options->refresh_ms;
+    store->lease_ms = options->lease_ms;
     store->is_body = options->is_body;
     store->readings_end = &store->readings;
     draw_node(store, options->node_name);

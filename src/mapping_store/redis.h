@@ -44,11 +44,11 @@
 enum {
     NODE_DIGITS = 16, /* hexadecimal: 64 random bits drawn at start, so that no fd ever returns */
     NODE_SIZE_MAX = NODE_NAME_SIZE_MAX + 1 + NODE_DIGITS,
-    FD_TTL_S = 86400,  /* [STORE-3] */
-    SET_TTL_S = 90000, /* longer than its members' own keys: what nobody renews goes in the end */
-    LEASE_MS = 10000,
-    LEASE_RENEWAL_MS = 2000,
-    LEASE_FRESH_MS = 8000,     /* after it without a renewal a node does not speak for itself */
+    FD_TTL_S = 86400,   /* [STORE-3] */
+    SET_TTL_S = 90000,  /* longer than its members' own keys: what nobody renews goes in the end */
+    LEASE_RENEWALS = 5, /* in the time of a lease */
+    LEASE_RENEWALS_FRESH = 4,  /* after so many without one a node does not speak for itself */
+    LEASE_RENEWALS_QUIET = 2,  /* before its end a node that lives has renewed it */
     NODE_LINGER_MS = 120000,   /* [NODE-8] for which what is told to a node waits for it */
     OTHER_NODES_MAX = 256,     /* on one Redis */
     RING_BODY_SIZE_MAX = 4096, /* bytes: with history a longer one is read from the inbox */
@@ -58,7 +58,8 @@ enum {
     NUMBER_SIZE_MAX = 21       /* bytes of a number's text, with its terminator */
 };
 
-/* Each is redis_scripts/<name>.lua; what it takes and returns stands there. */
+/* Each is redis_scripts/<name>.lua; what it takes and returns stands there. APPEND has another one
+ * in front, append_usual.lua. */
 enum script {
     SCRIPT_APPEND,
     SCRIPT_READ,
@@ -93,6 +94,7 @@ struct redis_store {
     enum store_state state;
     uint64_t timeout_ms;
     uint64_t refresh_ms;
+    uint64_t lease_ms;
     char node_name[NODE_NAME_SIZE_MAX + 1];
     char node[NODE_SIZE_MAX + 1];     /* <node_name>-<random digits> */
     bool (*is_body)(struct str text); /* redis_store.h */

@@ -1,5 +1,6 @@
 /* After each connect, before any bind or find: traces of predecessors go (once), the lease is
  * taken, then the journal is compared with the devices and all devices are written again. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -312,7 +313,7 @@ static void leave_the_others(struct redis_store *store)
     struct name queue = key_of_node_queue(str_of(store->node));
     struct batch *batch = batch_create(store, NULL, on_queue_left, NULL);
     char linger_ms[NUMBER_SIZE_MAX];
-    snprintf(linger_ms, sizeof linger_ms, "%d", 2 * LEASE_MS);
+    snprintf(linger_ms, sizeof linger_ms, "%" PRIu64, 2 * store->lease_ms);
     batch_ask(batch, (struct str[]){STR("ZREM"), STR("chat_nodes"), str_of(store->node)}, 3);
     batch_ask(batch, (struct str[]){STR("PEXPIRE"), name_str(&queue), str_of(linger_ms)}, 3);
     batch_send(batch);

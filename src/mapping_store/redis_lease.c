@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,7 +30,7 @@ static void ask_for_lease(struct batch *batch, struct redis_store *store)
     char lease_ms[NUMBER_SIZE_MAX];
     char linger_ms[NUMBER_SIZE_MAX];
     char cursor[MESSAGE_ID_SIZE_MAX];
-    snprintf(lease_ms, sizeof lease_ms, "%d", LEASE_MS);
+    snprintf(lease_ms, sizeof lease_ms, "%" PRIu64, store->lease_ms);
     snprintf(linger_ms, sizeof linger_ms, "%d", NODE_LINGER_MS);
     store->leased_cursor = store->cursor;
     size_t cursor_len = store->has_cursor ? message_id_write(store->cursor, cursor) : 0;
@@ -85,7 +86,7 @@ static bool is_damaged(struct redis_store *store, const redisReply *reply)
 static void set_clock(struct redis_store *store, uint64_t now_ms)
 {
     uint64_t known_ms = redis_clock_ms(store);
-    if (now_ms > known_ms || known_ms - now_ms > LEASE_MS) {
+    if (now_ms > known_ms || known_ms - now_ms > store->lease_ms) {
         store->redis_ahead_ms = now_ms - loop_now_ms(store->loop);
     }
 }
@@ -115,10 +116,19 @@ static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
     }
 }
 
+/* Where this Redis was, there may be a master now: the name is resolved anew with the next link. */
+static bool is_replica(const char *error)
+{
+    return strncmp(error, "READONLY", strlen("READONLY")) == 0;
+}
+
 static void on_renewed(void *ctx, enum batch_result result, const char *error)
 {
-    if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
-        redis_log_error(ctx, "lease", error);
+    struct redis_store *store = ctx;
+    if (result == BATCH_REFUSED && is_replica(error)) {
+        redis_link_reject(store->link, error);
+    } else if (result == BATCH_WRONG_TYPE || result == BATCH_REFUSED) {
+        redis_log_error(store, "lease", error);
     }
 }
 
@@ -136,5 +146,6 @@ void redis_lease_renew(struct redis_store *store)
 
 bool redis_lease_is_fresh(const struct redis_store *store)
 {
-    return loop_now_ms(store->loop) - store->lease_renewed_ms < LEASE_FRESH_MS;
+    uint64_t fresh_ms = store->lease_ms / LEASE_RENEWALS * LEASE_RENEWALS_FRESH;
+    return loop_now_ms(store->loop) - store->lease_renewed_ms < fresh_ms;
 }

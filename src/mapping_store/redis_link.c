@@ -19,8 +19,9 @@ enum {
     RETRY_MAX_MS = 1000,
     COMMANDS_CAPACITY_MIN = 256, /* a power of two, as every capacity */
     COMMAND_SIZE_MIN = 1024,     /* bytes */
-    GRACE_MS = 1,                /* one more look at the socket before a command counts as lost */
-    REASON_SIZE_MAX = 160        /* bytes, with its terminator */
+    GRACE_MS =
+        50, /* without any reply, for one more look at the socket, before a command is lost */
+    REASON_SIZE_MAX = 160 /* bytes, with its terminator */
 };
 
 enum link_state {

@@ -5,10 +5,6 @@
 #include "mapping_store/redis.h"
 #include "mapping_store/redis_lua.h"
 
-enum {
-    QUIET_MS = LEASE_MS - 3 * LEASE_RENEWAL_MS /* before the end of a lease */
-};
-
 /* ---- the list ---- */
 
 static bool is_dead(const struct redis_store *store, const struct other_node *other)
@@ -19,7 +15,8 @@ static bool is_dead(const struct redis_store *store, const struct other_node *ot
 /* A node that lives renews its lease long before it is over. */
 static bool is_quiet(const struct redis_store *store, const struct other_node *other)
 {
-    return other->lease_end_ms <= (double)(redis_clock_ms(store) + QUIET_MS);
+    uint64_t quiet_ms = store->lease_ms / LEASE_RENEWALS * LEASE_RENEWALS_QUIET;
+    return other->lease_end_ms <= (double)(redis_clock_ms(store) + quiet_ms);
 }
 
 static struct other_node *find_node(struct redis_store *store, struct str node)

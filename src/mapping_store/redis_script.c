@@ -1,14 +1,18 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "chat/mem.h"
 #include "mapping_store/redis.h"
 #include "mapping_store/redis_lua.h"
 
-/* All of them begin with inbox.lua. */
-static const char *const bodies[N_SCRIPTS] = {
-    [SCRIPT_APPEND] = lua_append,
-    [SCRIPT_READ] = lua_read,
-    [SCRIPT_CONFIRM] = lua_confirm,
+/* What stands before inbox.lua, and behind it. */
+static const struct {
+    const char *before;
+    const char *behind;
+} bodies[N_SCRIPTS] = {
+    [SCRIPT_APPEND] = {lua_append_usual, lua_append},
+    [SCRIPT_READ] = {"", lua_read},
+    [SCRIPT_CONFIRM] = {"", lua_confirm},
 };
 
 struct loading {
@@ -42,12 +46,11 @@ void redis_scripts_load(struct redis_store *store, redis_written_fn *done)
     store->is_loading_scripts = true;
     struct batch *batch = batch_create(store, on_script_reply, on_loaded, loading);
     for (size_t i = 0; i < N_SCRIPTS && store->base.inbox != NULL; i++) {
-        const size_t prelude_len = sizeof lua_inbox - 1;
-        const size_t len = prelude_len + strlen(bodies[i]);
-        char *text = mem_alloc(len + 1);
-        memcpy(text, lua_inbox, prelude_len);
-        memcpy(text + prelude_len, bodies[i], len - prelude_len);
-        batch_ask(batch, (struct str[]){STR("SCRIPT"), STR("LOAD"), {text, len}}, 3);
+        const size_t size =
+            strlen(bodies[i].before) + strlen(lua_inbox) + strlen(bodies[i].behind) + 1;
+        char *text = mem_alloc(size);
+        snprintf(text, size, "%s%s%s", bodies[i].before, lua_inbox, bodies[i].behind);
+        batch_ask(batch, (struct str[]){STR("SCRIPT"), STR("LOAD"), str_of(text)}, 3);
         free(text);
     }
     batch_send(batch);

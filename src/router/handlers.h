@@ -21,6 +21,7 @@ struct router {
     struct router_options options;
     struct sessions *sessions;
     struct history *history; /* NULL: the feature is off */
+    size_t held_size;        /* bytes of broadcasts that wait for devices: reader_hold() */
     conn_id *recipients;     /* of the message being delivered; kept, so that none allocates */
     size_t n_recipients;
     size_t recipients_max;

@@ -9,7 +9,8 @@
 #include "router/history.h"
 
 enum {
-    HELD_SIZE_MAX = 1048576, /* bytes of broadcasts that wait for one device */
+    HELD_SIZE_MAX = 1048576,      /* bytes of broadcasts that wait for one device */
+    HELD_ALL_SIZE_MAX = 67108864, /* the same for all devices together */
     CLOSE_POLICY = 1008
 };
 
@@ -33,8 +34,9 @@ static size_t text_size(const struct delivery *delivery)
 }
 
 /* The first one that is held. Caller owns. */
-static struct held_broadcast *take_held(struct reader *reader)
+static struct held_broadcast *take_held(struct session *session)
 {
+    struct reader *reader = session->reader;
     struct held_broadcast *held = reader->held_first;
     reader->held_first = held->next;
     if (reader->held_open == held) {
@@ -44,18 +46,20 @@ static struct held_broadcast *take_held(struct reader *reader)
         reader->held_last = NULL;
     }
     reader->held_size -= text_size(&held->delivery);
+    session->router->held_size -= text_size(&held->delivery);
     return held;
 }
 
-void reader_destroy(struct reader *reader)
+void reader_destroy(struct session *session)
 {
-    if (reader == NULL) {
+    if (session->reader == NULL) {
         return;
     }
-    while (reader->held_first != NULL) {
-        free(take_held(reader));
+    while (session->reader->held_first != NULL) {
+        free(take_held(session));
     }
-    free(reader);
+    free(session->reader);
+    session->reader = NULL;
 }
 
 static void give(struct session *session, const struct delivery *delivery)
@@ -66,7 +70,7 @@ static void give(struct session *session, const struct delivery *delivery)
 
 static void give_held(struct session *session)
 {
-    struct held_broadcast *held = take_held(session->reader);
+    struct held_broadcast *held = take_held(session);
     give(session, &held->delivery);
     free(held);
 }
@@ -250,12 +254,18 @@ void reader_drained(struct session *session)
     }
 }
 
+static bool may_hold(const struct session *session, size_t size)
+{
+    return session->reader->held_size + size <= HELD_SIZE_MAX &&
+           session->router->held_size + size <= HELD_ALL_SIZE_MAX;
+}
+
 void reader_hold(struct session *session, const struct delivery *delivery)
 {
     struct reader *reader = session->reader;
     struct sink *sink = session->router->sink;
     size_t size = text_size(delivery);
-    if (reader->held_size + size > HELD_SIZE_MAX) {
+    if (!may_hold(session, size)) {
         sink->ops->close(sink, session->conn, CLOSE_POLICY); /* [WS-12] */
         return;
     }
@@ -272,6 +282,7 @@ void reader_hold(struct session *session, const struct delivery *delivery)
     }
     reader->held_last = held;
     reader->held_size += size;
+    session->router->held_size += size;
     if (reader->held_open == NULL) {
         reader->held_open = held;
     }

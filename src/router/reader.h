@@ -47,8 +47,8 @@ struct reader {
     size_t held_size;                 /* bytes */
 };
 
-/* Frees what it holds, too. NULL is allowed. */
-void reader_destroy(struct reader *reader);
+/* Frees what it holds, too. There may be none. */
+void reader_destroy(struct session *session);
 
 /* Begin anew behind 'after': nothing that was asked before counts, and what was held is given.
  * Reads. 'gap_told': the sign's reply says that something behind it is missing. */
@@ -64,7 +64,8 @@ void reader_newest_known(struct session *session, struct message_id newest);
 /* The peer has read what waited for it. */
 void reader_drained(struct session *session);
 
-/* Keep a copy of the broadcast until the device has got the messages that came before it. */
+/* Keep a copy of the broadcast until the device has got the messages that came before it; or close
+ * the connection, if there is too much that waits for it, or for all devices. */
 void reader_hold(struct session *session, const struct delivery *delivery);
 
 #endif

@@ -55,6 +55,7 @@ struct connection {
     struct connection *next_to_flush;
     uint16_t close_code; /* not 0: close with it when the outbox has left */
     bool to_flush;       /* is in the transport's list of those that have something to say */
+    bool to_read;        /* is in the transport's list of those that may have more to read */
     bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
     bool to_drain;    /* the router was told that there is no room: it is told when there is */
     bool pinged;      /* a ping is out, and nothing came since */

@@ -17,6 +17,10 @@
 enum {
     BACKLOG = 4096,         /* the kernel cuts it to its own limit, net.core.somaxconn */
     ACCEPTS_PER_TURN = 128, /* so that a storm of new connections leaves time for the old ones */
+    /* What the kernel keeps of a connection, which else grows to megabytes: a peer that does not
+     * read, or whom we do not read, costs that and its outbox. The kernel doubles it for its own
+     * use. */
+    SOCKET_BUFFER_SIZE = 128 * 1024,
     PAUSE_MS = 100 /* when descriptors have run out: new connections wait in the kernel's queue */
 };
 
@@ -94,14 +98,21 @@ static uint16_t port_of(int socket)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-static int listen_on(const struct addrinfo *address)
+static int listen_on(const struct addrinfo *address, bool reuse_port)
 {
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }
     int on = 1;
+    int size = SOCKET_BUFFER_SIZE;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* restart at once */
+    if (reuse_port) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    }
+    /* Sockets that are accepted inherit these. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
         int error = errno;
         close(fd);
@@ -111,7 +122,7 @@ static int listen_on(const struct addrinfo *address)
     return fd;
 }
 
-static int open_socket(const char *host, uint16_t port, const char **why)
+static int open_socket(const char *host, uint16_t port, bool reuse_port, const char **why)
 {
     char service[6];
     snprintf(service, sizeof(service), "%u", port);
@@ -125,7 +136,7 @@ static int open_socket(const char *host, uint16_t port, const char **why)
         *why = gai_strerror(failed);
         return -1;
     }
-    int fd = listen_on(address);
+    int fd = listen_on(address, reuse_port);
     if (fd < 0) {
         *why = strerror(errno);
     }
@@ -133,10 +144,11 @@ static int open_socket(const char *host, uint16_t port, const char **why)
     return fd;
 }
 
-enum err listener_create(struct loop *loop, const char *host, uint16_t port, struct listener **out)
+enum err listener_create(struct loop *loop, const char *host, uint16_t port, bool reuse_port,
+                         struct listener **out)
 {
     const char *why = "";
-    int fd = open_socket(host, port, &why);
+    int fd = open_socket(host, port, reuse_port, &why);
     if (fd < 0) {
         log_line(LOG_ERROR, "cannot_listen", "host=%s port=%u reason=%s", log_value(host), port,
                  log_value(why));

@@ -3,6 +3,7 @@
 #ifndef CHAT_LISTENER_H
 #define CHAT_LISTENER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chat/err.h"
@@ -14,9 +15,11 @@ struct listener;
  * 'socket'. */
 typedef void listener_accepted_fn(void *ctx, int socket);
 
-/* Listen on the numeric address 'host'. ERR_IO, already logged, if that is not possible. */
+/* Listen on the numeric address 'host'. With 'reuse_port' other processes of the same user that say
+ * so may, too, and the kernel deals connections out. ERR_IO, already logged, if that is not
+ * possible. */
 MUST_CHECK enum err listener_create(struct loop *loop, const char *host, uint16_t port,
-                                    struct listener **out);
+                                    bool reuse_port, struct listener **out);
 
 void listener_start(struct listener *listener, listener_accepted_fn *accepted, void *ctx);
 

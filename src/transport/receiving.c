@@ -1,6 +1,10 @@
 /* Who is received from. Whoever asks too much is read more slowly: TCP holds it back, nothing is
- * lost, and nobody else notices. */
+ * lost, and nobody else notices ([WS-19]). */
 #include "transport/state.h"
+
+enum {
+    READS_A_TURN = 16
+}; /* of one connection, before others have theirs */
 
 void connection_receive_more(struct connection *connection)
 {
@@ -46,4 +50,48 @@ void transport_unthrottle(struct transport *transport)
         connection_receive_more(connection);
     }
     list->n = n_kept;
+}
+
+void connection_read_full(struct connection *connection)
+{
+    if (!connection->to_read) {
+        connection->to_read = true;
+        conn_list_add(&connection->transport->to_read, connection->id);
+    }
+}
+
+/* As if the loop had said that there is something; if there is not, nothing happens. */
+static void read_on(struct connection *connection)
+{
+    struct lws_pollfd ready = {
+        .fd = connection->socket,
+        .events = LWS_POLLIN,
+        .revents = LWS_POLLIN,
+    };
+    connection->to_read = false;
+    if (connection->state == CONNECTION_OPEN && !connection->braked && !connection->throttled) {
+        lws_service_fd(connection->transport->context, &ready);
+    }
+}
+
+void transport_read_on(struct transport *transport)
+{
+    struct conn_list *list = &transport->to_read;
+    size_t from = 0;
+    for (int i = 0; i < READS_A_TURN && from < list->n; i++) {
+        size_t n = list->n; /* what is read full again comes behind them */
+        for (; from < n; from++) {
+            struct connection *connection = id_table_get(transport->connections, list->ids[from]);
+            if (connection != NULL) {
+                read_on(connection);
+            }
+        }
+    }
+    for (; from < list->n; from++) {
+        struct connection *connection = id_table_get(transport->connections, list->ids[from]);
+        if (connection != NULL) {
+            connection->to_read = false; /* the loop will say so in the next turn */
+        }
+    }
+    list->n = 0;
 }

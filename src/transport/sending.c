@@ -228,6 +228,7 @@ static void flush(struct connection *connection)
 void transport_flush(void *context)
 {
     struct transport *transport = context;
+    transport_read_on(transport);
     for (size_t i = 0; i < transport->to_flush.n; i++) {
         struct connection *connection =
             id_table_get(transport->connections, transport->to_flush.ids[i]);
@@ -400,4 +401,5 @@ void transport_tick(void *context)
                         transport);
     transport_unthrottle(transport);
     router_tick(transport->router);
+    log_tell_left_out();
 }

@@ -34,8 +34,10 @@ struct transport {
     conn_id last_id;
     struct conn_list to_flush;  /* have something to say */
     struct conn_list to_attend; /* transport_attend() */
+    struct conn_list to_read;   /* there may be more to read: transport_read_on() */
     struct conn_list throttled; /* wait for a token */
     size_t outboxes_size; /* bytes that wait in all outboxes, and behind them in the library */
+    size_t inboxes_size;  /* bytes of messages of which a part has come */
     struct addresses *addresses;
     struct connection *first_handshake; /* the line of those that are not upgraded, oldest first */
     struct connection *last_handshake;
@@ -55,6 +57,12 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
                     size_t len);
 
 /* receiving.c: who is received from, and how much. */
+
+/* A read filled the buffer, so there may be more: it is read before this turn's answers leave. */
+void connection_read_full(struct connection *connection);
+
+/* Reads on where reads were full, a few times at most: whoever sends more waits for its turn. */
+void transport_read_on(struct transport *transport);
 
 /* Stop or go on receiving, by all that speaks against it. */
 void connection_receive_more(struct connection *connection);

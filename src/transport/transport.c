@@ -12,17 +12,18 @@
 #include "transport/wire.h"
 
 enum {
-    RX_BUFFER_SIZE = 1024,        /* for each connection: what libwebsockets reads at a time */
+    RX_BUFFER_SIZE = 896,         /* for each connection: what libwebsockets reads at a time */
     TX_PACKET_SIZE = 1024 * 1024, /* what it hands to the kernel at a time */
     HEADERS_SIZE_MAX = 4096,      /* of a handshake */
     HANDSHAKES_MAX = 1000,        /* under way at once; one more ends the oldest */
-    HANDSHAKES_SPARE = 24,        /* places for those that are just ending */
+    HANDSHAKES_SPARE = 256,       /* places for those that are just ending */
     SOCKETS_MAX = 1024 * 1024,
     SOCKETS_RESERVED = 64, /* of the limit of open files: for Redis, the listener, logs */
     CLOSE_GOING_AWAY = 1001,
     TURNS_TO_CLOSE = 4 /* of the loop, for libwebsockets' handles */
 };
 
+/* [WS-18] */
 static const char too_many_of_address[] =
     "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n"
     "Content-Length: 39\r\n\r\nToo many connections from your address\n";
@@ -102,7 +103,8 @@ enum err transport_create(struct loop *loop, const struct transport_options *opt
                           struct transport **out)
 {
     struct listener *listener = NULL;
-    enum err err = listener_create(loop, options->listen_host, options->listen_port, &listener);
+    enum err err = listener_create(loop, options->listen_host, options->listen_port,
+                                   options->reuse_port, &listener);
     if (err != ERR_OK) {
         return err;
     }
@@ -180,6 +182,7 @@ static void end_oldest_handshake(struct transport *transport)
     log_line(LOG_WARN, "handshake_cut", "connection=%llu waiting_ms=%llu",
              (unsigned long long)oldest->id,
              (unsigned long long)(loop_now_ms(transport->loop) - oldest->heard_ms));
+    transport_handshake_over(oldest); /* it is gone in a later turn: the next one cuts another */
     connection_kill(oldest);
 }
 
@@ -261,6 +264,7 @@ void transport_forget(struct connection *connection)
     id_table_take(transport->connections, connection->id);
     transport_handshake_over(connection);
     transport->outboxes_size -= connection->counted_size;
+    transport->inboxes_size -= connection->inbox.capacity;
     if (connection->address != NULL) {
         addresses_leave(transport->addresses, connection->address);
     }
@@ -351,6 +355,7 @@ void transport_destroy(struct transport *transport)
     free(transport->throttled.ids);
     free(transport->to_flush.ids);
     free(transport->to_attend.ids);
+    free(transport->to_read.ids);
     free(transport->scratch);
     free(transport);
 }

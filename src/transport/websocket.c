@@ -14,6 +14,7 @@
 
 enum {
     CLOSE_NOT_UTF8 = 1007,
+    CLOSE_POLICY = 1008,
     CLOSE_TOO_BIG = 1009,
     VERSION_SIZE_MAX = 64,
     INBOX_CAPACITY_MIN = 4096
@@ -95,12 +96,15 @@ static void handle_message(struct connection *connection, struct str message)
     handle_text(connection, message);
 }
 
-static void inbox_append(struct inbox *inbox, struct str piece)
+static void inbox_append(struct connection *connection, struct str piece)
 {
+    struct inbox *inbox = &connection->inbox;
     size_t needed = inbox->len + piece.len;
     if (needed > inbox->capacity) {
         size_t capacity = inbox->capacity == 0 ? INBOX_CAPACITY_MIN : inbox->capacity * 2;
-        inbox->capacity = capacity < needed ? needed : capacity;
+        capacity = capacity < needed ? needed : capacity;
+        connection->transport->inboxes_size += capacity - inbox->capacity;
+        inbox->capacity = capacity;
         inbox->memory = mem_realloc(inbox->memory, inbox->capacity);
     }
     if (piece.len > 0) {
@@ -109,10 +113,17 @@ static void inbox_append(struct inbox *inbox, struct str piece)
     inbox->len = needed;
 }
 
-static void inbox_clear(struct inbox *inbox)
+static void inbox_clear(struct connection *connection)
 {
-    free(inbox->memory);
-    *inbox = (struct inbox){0};
+    connection->transport->inboxes_size -= connection->inbox.capacity;
+    free(connection->inbox.memory);
+    connection->inbox = (struct inbox){0};
+}
+
+/* Messages that begin and do not end may take as much as outboxes that are not read. */
+static bool is_too_much_begun(const struct transport *transport)
+{
+    return transport->inboxes_size > transport->options.outboxes_size_max;
 }
 
 /* A message comes in pieces: its fragments, and these wherever TCP or libwebsockets' buffer
@@ -126,7 +137,7 @@ static void received(struct connection *connection, struct str piece)
     size_t announced = lws_remaining_packet_payload(connection->wsi);
     size_t size_max = connection->transport->options.message_size_max;
     if (announced > size_max || inbox->len + piece.len + announced > size_max) {
-        inbox_clear(inbox);
+        inbox_clear(connection);
         refuse(connection, CLOSE_TOO_BIG); /* [WS-8] */
         return;
     }
@@ -138,10 +149,13 @@ static void received(struct connection *connection, struct str piece)
         handle_message(connection, piece);
         return;
     }
-    inbox_append(inbox, piece);
+    inbox_append(connection, piece);
     if (complete) {
         handle_message(connection, (struct str){inbox->memory, inbox->len});
-        inbox_clear(inbox);
+        inbox_clear(connection);
+    } else if (is_too_much_begun(connection->transport)) {
+        inbox_clear(connection);
+        refuse(connection, CLOSE_POLICY);
     }
 }
 

@@ -62,6 +62,9 @@ static ssize_t read_guarded(struct connection *connection, uint8_t *buffer, size
         return n;
     }
     connection_heard(connection);
+    if ((size_t)n + n_held == size) {
+        connection_read_full(connection);
+    }
     bool was_broken = connection->guard.broken;
     size_t n_passed = frame_guard_pass(&connection->guard, buffer, (size_t)n + n_held);
     if (connection->guard.broken && !was_broken) {

@@ -186,7 +186,8 @@ class _Auditor:
             else:
                 what = f"client {self._who.client}: gap with since {sign.since} at {event.at}"
                 self._verdict.broken("gap", what)
-        self._last_sign, self._last_gap = event.at, event.gap
+        # From when it was asked: what is forgotten while its reply is on the way, the reply has not seen.
+        self._last_sign, self._last_gap = sign.at, event.gap
 
     def _closed(self, event: Closed) -> None:
         session = self._session

@@ -16,7 +16,7 @@ from chaos.checker import check
 from chaos.journal import Fault, read_folder
 from chaos.run import Plan, Run
 from chaos.schedule import Planned
-from chaos.verdict import SENDED, Verdict
+from chaos.verdict import RULES, SENDED, Verdict
 
 AWAY_SHARE = "0.25"
 AWAY_SECONDS = 6.0
@@ -55,7 +55,7 @@ class Figure:
     sended: int
     lost: int
     oldest: float | None  # seconds before the fault at which the oldest lost message was stored
-    others: int  # violations of any other kind
+    others: dict[str, int]  # violations of any other rule
 
 
 def measure(plan: Plan, rounds: int) -> list[Figure]:
@@ -68,7 +68,8 @@ def measure(plan: Plan, rounds: int) -> list[Figure]:
         own = replace(plan, appendfsync=row.appendfsync, folder=folder, n_faults=n_faults, seconds=0)
         course = asyncio.run(Run(own, _faults(row)).go())
         figure = _figure(row, course.world.faults, check(read_folder(folder), course.world))
-        print(f"{row.name}: {figure.lost:,} of {figure.sended:,} lost", flush=True)
+        others = "".join(f"; BROKEN {n:,} times: {RULES[rule]}" for rule, n in figure.others.items())
+        print(f"{row.name}: {figure.lost:,} of {figure.sended:,} lost{others}", flush=True)
         figures.append(figure)
     return figures
 
@@ -85,7 +86,7 @@ def _faults(row: Row) -> Iterator[Planned]:
 def _figure(row: Row, faults: tuple[Fault, ...], verdict: Verdict) -> Figure:
     began = [fault.began for fault in faults if fault.kind == row.kind]
     ages = [min(at - stored for at in began if at > stored) for stored in _before(began[-1], verdict)]
-    others = sum(n for rule, n in verdict.counts.items() if rule != "lost")
+    others = {rule: n for rule, n in verdict.counts.items() if rule != "lost"}
     n_lost = len(verdict.missing)
     return Figure(row, len(began), verdict.checked[SENDED], n_lost, max(ages, default=None), others)
 

@@ -291,6 +291,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct loop *loop = loop_create();
     struct redis_store_options options = {.node_name = "node",
                                           .timeout_ms = 1000,
+                                          .lease_ms = 10000,
                                           .refresh_ms = 2000,
                                           .nodes = true,
                                           .history = &history};

@@ -1,10 +1,19 @@
 """The load tool as a process. Give the program with --chatload=PATH, the server with --chatd=PATH."""
 
 import os
+import pathlib
+import shlex
+import socket
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "bench"))
+
+from comparison.run import READY_SECONDS, wait_for
 
 RUN_SECONDS = 60
 
@@ -33,3 +42,18 @@ def load(request: pytest.FixtureRequest) -> Load:
         )
 
     return run
+
+
+@contextmanager
+def running(command: str) -> Iterator[str]:
+    """A server that the tool has not started: its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(shlex.split(command.replace("{port}", str(port))))
+    try:
+        wait_for(port)
+        yield f"ws://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(READY_SECONDS)

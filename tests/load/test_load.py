@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import Load
+from conftest import Load, running
 
 QUICK = ("--warm-up", "0", "--seconds", "0.3", "--patience", "5")
 CONFORMANCE = pathlib.Path(__file__).parents[1] / "conformance"
@@ -49,6 +49,16 @@ def test_open_loop_keeps_its_rate(load: Load, chatd: str) -> None:
     found = results(load, "--start", chatd, "--rate", "1000", "--seconds", "1", "pairs")
 
     assert found["messages_per_s"] == pytest.approx(1000, rel=0.2)
+
+
+def test_urls_take_turns(load: Load, chatd: str) -> None:
+    """Two servers that know nothing of each other, and the two of a pair: neither hears the other."""
+    with running(chatd) as first, running(chatd) as second:
+        once = load(*QUICK, "--url", first, "--url", first, "--connections", "2", "pairs")
+        torn = load(*QUICK, "--patience", "1", "--url", first, "--url", second, "--connections", "2", "pairs")
+
+    assert once.returncode == FINE, once.stderr
+    assert torn.returncode == WRONG
 
 
 def test_messages_end_the_run(load: Load, chatd: str) -> None:
@@ -156,6 +166,8 @@ def test_help_names_every_scenario(load: Load) -> None:
         ("--messages", "10", "--rate", "10", "pairs"),
         ("--url", "http://127.0.0.1/", "pairs"),
         ("--start", "true", "pairs"),
+        ("--start", "true {port}", "--url", "ws://127.0.0.1:1/", "pairs"),
+        (*["--url", "ws://127.0.0.1:1/"] * 17, "pairs"),
         ("--prefix", 'a"b', "pairs"),
     ],
 )

@@ -501,3 +501,42 @@ def test_program_needs_no_terminal_and_no_stdin(program: str) -> None:
         assert process.poll() is None
         process.terminate()
         assert process.wait(10) == 0
+
+
+# ---- More cores
+
+
+def test_two_processes_on_one_port_serve_the_same_users(start: Start, private_redis: Redis) -> None:
+    listen = ["--listen", f"127.0.0.1:{free_port()}", "--reuse-port", "yes"]
+    first, second = (start(*listen, "--node-name", name, redis=private_redis.url) for name in ("a1", "a2"))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(first.url)) for _ in range(20)]
+        for number, client in enumerate(clients):
+            sign(client, f"user-{number}")
+        fds = [key.partition(":")[2] for key in private_redis.client.scan_iter("chat_map_fd_uid:*")]
+        assert {fd.partition("-")[0] for fd in fds} == {"a1", "a2"}
+
+        for number, client in enumerate(clients):
+            client.send(json.dumps({"type": "msg", "to": f"user-{(number + 1) % 20}", "body": number}))
+
+        for number, client in enumerate(clients):
+            before = (number - 1) % 20
+            heard = [json.loads(client.recv(timeout=5)) for _ in range(2)]
+            assert {"status": 1, "msg": "sended"} in heard
+            assert {"body": before, "from": f"user-{before}"} in heard
+
+    second.signal(signal.SIGKILL)
+    second.exit_code()
+    for _ in range(5):
+        with connect(first.url) as client:
+            sign(client, "late")
+
+
+def test_a_port_is_not_shared_by_accident(start: Start, run: Run, private_redis: Redis) -> None:
+    listen = ["--listen", f"127.0.0.1:{free_port()}"]
+    start(*listen, "--node-name", "a1", redis=private_redis.url)
+
+    answer = run(*listen, "--reuse-port", "yes", "--node-name", "a2", redis=private_redis.url)
+
+    assert answer.returncode == EX_UNAVAILABLE
+    assert "Address already in use" in answer.stderr

@@ -75,8 +75,10 @@ struct redis_store_options store_options(void)
 {
     char url[64];
     const char *why = "";
-    struct redis_store_options options = {
-        .node_name = "node", .timeout_ms = TIMEOUT_MS, .refresh_ms = REFRESH_MS};
+    struct redis_store_options options = {.node_name = "node",
+                                          .timeout_ms = TIMEOUT_MS,
+                                          .lease_ms = LEASE_MS,
+                                          .refresh_ms = REFRESH_MS};
     snprintf(url, sizeof url, "redis://127.0.0.1:%u/2", (unsigned)redis_server_port(server));
     assert_int_equal(redis_url_parse(str_of(url), &options.url, &why), ERR_OK);
     return options;

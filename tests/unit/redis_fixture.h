@@ -15,6 +15,7 @@
 
 enum {
     TIMEOUT_MS = 600, /* of the store under test */
+    LEASE_MS = 2000,
     REFRESH_MS = 300,
     PATIENCE_MS = 5000 /* until a test has failed */
 };

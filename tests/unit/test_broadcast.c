@@ -474,6 +474,67 @@ static void test_broadcasts_when_too_much_waits_close_the_device(void **state)
                  "1: sended\n");
 }
 
+static size_t count_closed(const char *said)
+{
+    size_t n = 0;
+    while (said != NULL && (said = strstr(said, "close 1008")) != NULL) {
+        said++;
+        n++;
+    }
+    return n;
+}
+
+/* As given_reading_device(), many times. Returns the first; the others are the next. */
+static conn_id given_reading_devices(struct fixture *f, int n)
+{
+    conn_id first = f->last_conn + 1;
+    for (int i = 0; i < n; i++) {
+        when_receives(f, given_connection(f), with_since(sign_as("bob"), 10));
+    }
+    for (int i = 0; i < n; i++) {
+        when_page(f, 1, 0, 10);
+    }
+    for (int i = 0; i < n; i++) {
+        fake_store_answer_bind(&f->store, first + (conn_id)i);
+    }
+    return first;
+}
+
+/* Broadcasts that wait for all devices, of which 64 may have as much as one may. Returns how many
+ * were closed. */
+static size_t when_broadcasts_to_many(struct fixture *f)
+{
+    char body[HELD_SIZE_MAX / N_BROADCASTS - sizeof "admin" + 2];
+    memset(body, '1', sizeof body);
+    body[sizeof body - 1] = '\0';
+    f->sink.is_brief = true;
+    transcript_clear(&f->sink.said);
+    for (int i = 0; i < N_BROADCASTS; i++) {
+        when_receives(f, 1, broadcast_of(body));
+        fake_store_answer(&f->store);
+    }
+    size_t n = count_closed(f->sink.said.text);
+    transcript_clear(&f->sink.said);
+    return n;
+}
+
+/* [WS-12] All devices together have a limit, too, and what was given or has closed makes room. */
+static void test_broadcasts_when_too_much_waits_for_all_close_some(void **state)
+{
+    struct fixture *f = *state;
+    given_device(f, "admin", 10);
+    conn_id first = given_reading_devices(f, 65);
+
+    assert_int_equal(when_broadcasts_to_many(f), N_BROADCASTS);
+
+    for (conn_id conn = first; conn < first + 65; conn++) {
+        router_closed(f->router, conn);
+    }
+    fake_store_answer_reads_unavailable(&f->store);
+    given_reading_devices(f, 64);
+    assert_int_equal(when_broadcasts_to_many(f), 0);
+}
+
 /* What waited and was given makes room again. */
 static void test_broadcasts_that_were_given_do_not_count(void **state)
 {
@@ -513,6 +574,7 @@ int main(void)
         HISTORY_TEST(test_broadcast_that_waits_when_device_closes_is_dropped),
         HISTORY_TEST(test_broadcast_that_waits_when_read_fails_is_given),
         HISTORY_TEST(test_broadcasts_when_too_much_waits_close_the_device),
+        HISTORY_TEST(test_broadcasts_when_too_much_waits_for_all_close_some),
         HISTORY_TEST(test_broadcasts_that_were_given_do_not_count),
     };
     return cmocka_run_group_tests_name("broadcast", tests, NULL, NULL);

@@ -150,6 +150,7 @@ static void test_defaults_are_those_of_the_header(void **state)
     then_runs(f);
     assert_string_equal(f->config.listen_host, "127.0.0.1");
     assert_int_equal(f->config.listen_port, 9502);
+    assert_false(f->config.reuse_port);
     assert_false(f->config.has_redis);
     assert_int_equal(f->config.redis_timeout_ms, 2000);
     assert_int_equal(f->config.redis_refresh_ms, 20000);
@@ -471,11 +472,13 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
     assert_int_equal(f->result, CONFIG_DONE);
     assert_string_equal(f->err, "");
     assert_string_equal(f->out, "listen = [::1]:7\n"
+                                "reuse-port = no\n"
                                 "connections-max = 0\n"
                                 "connections-per-address-max = 0\n"
                                 "redis = redis://h:6379/4\n"
                                 "# and its user and password, which are not shown\n"
                                 "redis-timeout-ms = 2000\n"
+                                "redis-lease-ms = 10000\n"
                                 "redis-refresh-ms = 20000\n"
                                 "node-name = n1\n"
                                 "features = nodes\n"
@@ -492,6 +495,30 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "ping-timeout-ms = 10000\n"
                                 "handshake-timeout-ms = 10000\n"
                                 "log-level = warn\n");
+}
+
+/* Users of processes that share a port have to find each other, and the processes to differ. */
+static void test_reuse_port_needs_nodes_with_names(void **state)
+{
+    struct fixture *f = *state;
+    const char *const bad[] = {
+        "--reuse-port yes",
+        "--reuse-port yes --node-name a1",
+        "--reuse-port yes --redis redis://h",
+        "--reuse-port yes --redis redis://h --node-name a1 --features none",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        when_read(f, bad[i]);
+        then_refused(
+            f, CONFIG_BAD,
+            "chatd: reuse-port needs redis, the feature nodes, and a node-name of its own for each "
+            "process\n");
+    }
+
+    when_read(f, "--reuse-port yes --redis redis://h --node-name a1");
+
+    then_runs(f);
+    assert_true(f->config.reuse_port);
 }
 
 /* What it prints, it reads. */
@@ -636,6 +663,7 @@ int main(void)
         CONFIG_TEST(test_password_is_never_printed),
         CONFIG_TEST(test_node_name_is_made_unless_the_port_is_to_be_chosen),
         CONFIG_TEST(test_check_config_prints_a_file_of_what_counts),
+        CONFIG_TEST(test_reuse_port_needs_nodes_with_names),
         CONFIG_TEST(test_check_config_output_is_a_valid_file),
         CONFIG_TEST(test_check_config_when_bad_says_so),
         CONFIG_TEST(test_version_names_program_and_version),

@@ -2,8 +2,10 @@
 #include "transport_fixture.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "log_capture.h"
 #include "transport/state.h"
 
 enum {
@@ -48,6 +50,28 @@ static void test_unfinished_handshakes_do_not_keep_others_out(void **state)
     assert_in_range(f->transport->n_handshakes, HANDSHAKES_MAX - 2, HANDSHAKES_MAX);
 }
 
+/* Also when many begin in one turn, before any that was cut is gone: each cuts another one. */
+static void test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    for (int i = 0; i < HANDSHAKES_MAX; i++) {
+        given_tcp(f);
+        run_for(f, 0);
+    }
+    struct log_capture log;
+    log_capture_begin(&log);
+
+    for (int i = 0; i < 50; i++) {
+        given_tcp(f);
+    }
+    run_for(f, 20);
+
+    log_capture_end(&log);
+    assert_int_equal(f->transport->n_handshakes, HANDSHAKES_MAX);
+    assert_int_equal(id_table_count(f->transport->connections), HANDSHAKES_MAX);
+}
+
 /* Too many requests are read more slowly, and none is lost; another connection does not notice. */
 static void test_requests_above_the_rate_wait(void **state)
 {
@@ -73,11 +97,69 @@ static void test_requests_above_the_rate_wait(void **state)
     assert_in_range(clock_ms() - began_ms, 200, 5000);
 }
 
+enum {
+    BEGUN_SIZE = 40000, /* of a message of 60,000 bytes */
+    INBOX_SIZE = 65536  /* the memory that this takes */
+};
+
+static void when_begins_message(struct client *client)
+{
+    const uint8_t header[] = {0x81, 0x80 | 126, 60000 >> 8, 60000 & 0xff, 0, 0, 0, 0};
+    static char part[BEGUN_SIZE];
+    memset(part, ' ', sizeof part);
+    when_sends_bytes(client, (struct str){(const char *)header, sizeof header});
+    when_sends_bytes(client, (struct str){part, sizeof part});
+}
+
+struct begun {
+    const struct transport *transport;
+    size_t n;
+};
+
+static bool has_begun(void *ctx)
+{
+    const struct begun *begun = ctx;
+    return begun->transport->inboxes_size == begun->n * INBOX_SIZE;
+}
+
+/* The server has so many messages that have begun. */
+static void then_begun(struct fixture *f, size_t n)
+{
+    struct begun begun = {f->transport, n};
+    assert_true(run_until(f, has_begun, &begun));
+}
+
+/* What has come of all messages that do not end has its limit; who is closed makes room. */
+static void test_messages_that_never_end_are_limited_together(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outboxes_size_max = 150000;
+    given_server(f);
+    struct client *first = given_user(f, "first");
+    struct client *second = given_user(f, "second");
+    struct client *third = given_user(f, "third");
+    when_begins_message(first);
+    when_begins_message(second);
+    then_begun(f, 2);
+
+    when_begins_message(third);
+
+    then_closed(third, 1008);
+    then_n_signed(f, 2);
+    when_leaves(first);
+    then_begun(f, 1);
+    when_begins_message(given_user(f, "late"));
+    then_begun(f, 2);
+    then_n_signed(f, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TRANSPORT_TEST(test_connections_of_one_address_are_limited),
         TRANSPORT_TEST(test_unfinished_handshakes_do_not_keep_others_out),
+        TRANSPORT_TEST(test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones),
+        TRANSPORT_TEST(test_messages_that_never_end_are_limited_together),
         TRANSPORT_TEST(test_requests_above_the_rate_wait),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -60,7 +60,7 @@ static int teardown(void **state)
 
 static void given_listener(struct fixture *f, const char *host)
 {
-    assert_int_equal(listener_create(f->loop, host, 0, &listener), ERR_OK);
+    assert_int_equal(listener_create(f->loop, host, 0, false, &listener), ERR_OK);
     assert_true(listener_port(listener) > 0);
 }
 
@@ -117,6 +117,32 @@ static void test_accepted_socket_does_not_block_nor_delay_nor_leak(void **state)
     close(fd);
 }
 
+static int buffer_size(int fd, int which)
+{
+    int size = 0;
+    socklen_t len = sizeof size;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, which, &size, &len), 0);
+    return size;
+}
+
+/* Or the kernel would keep megabytes for each peer that does not read: [WS-12]. */
+static void test_accepted_socket_has_buffers_that_do_not_grow(void **state)
+{
+    struct fixture *f = *state;
+    given_listener(f, "127.0.0.1");
+    struct accepted accepted = {.n_wanted = 1};
+    listener_start(listener, on_accepted, &accepted);
+    int fd = new_socket(AF_INET);
+
+    when_connects(fd);
+
+    assert_true(run_until(f, all_accepted, &accepted));
+    assert_in_range(buffer_size(accepted.sockets[0], SO_SNDBUF), 65536, 262144);
+    assert_in_range(buffer_size(accepted.sockets[0], SO_RCVBUF), 65536, 262144);
+    then_accepted(f, &accepted, 1);
+    close(fd);
+}
+
 /* More than are accepted in one turn. */
 static void test_storm_is_accepted_to_the_last(void **state)
 {
@@ -159,7 +185,7 @@ static void then_cannot_listen(struct fixture *f, const char *host, uint16_t por
     struct listener *other = NULL;
     struct log_capture log;
     log_capture_begin(&log);
-    enum err err = listener_create(f->loop, host, port, &other);
+    enum err err = listener_create(f->loop, host, port, false, &other);
     log_capture_end(&log);
     assert_int_equal(err, ERR_IO);
     assert_null(other);
@@ -176,6 +202,38 @@ static void test_listening_where_it_cannot_is_an_error_that_is_logged(void **sta
     then_cannot_listen(f, "127.0.0.1", listener_port(listener), "Address already in use");
     then_cannot_listen(f, "192.0.2.1", 0, "Cannot assign requested address");
     then_cannot_listen(f, "chat.example.org", 0, "host=\"chat.example.org\"");
+}
+
+/* More cores: as many sockets on one port as processes say so, and the kernel deals connections
+ * out; whoever does not say so stays out. */
+static void test_port_that_is_shared(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(listener_create(f->loop, "127.0.0.1", 0, true, &listener), ERR_OK);
+    uint16_t port = listener_port(listener);
+    struct listener *second = NULL;
+    struct accepted accepted = {.n = 0};
+    int fds[50];
+    then_cannot_listen(f, "127.0.0.1", port, "Address already in use");
+
+    assert_int_equal(listener_create(f->loop, "127.0.0.1", port, true, &second), ERR_OK);
+
+    struct accepted by_second = {.n = 0};
+    listener_start(listener, on_accepted, &accepted);
+    listener_start(second, on_accepted, &by_second);
+    for (size_t i = 0; i < 50; i++) {
+        fds[i] = new_socket(AF_INET);
+        when_connects(fds[i]);
+    }
+    run_for(f, 50);
+    listener_destroy(second);
+    assert_int_equal(accepted.n + by_second.n, 50);
+    assert_true(accepted.n > 0 && by_second.n > 0);
+    then_accepted(f, &accepted, accepted.n);
+    then_accepted(f, &by_second, by_second.n);
+    for (size_t i = 0; i < 50; i++) {
+        close(fds[i]);
+    }
 }
 
 static size_t count_lines(const char *text, const char *word)
@@ -260,7 +318,7 @@ static void test_destroyed_frees_the_port(void **state)
 
     listener_destroy(listener);
 
-    assert_int_equal(listener_create(f->loop, "127.0.0.1", port, &listener), ERR_OK);
+    assert_int_equal(listener_create(f->loop, "127.0.0.1", port, false, &listener), ERR_OK);
     assert_int_equal(listener_port(listener), port);
     listener_destroy(NULL);
 }
@@ -272,9 +330,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LISTENER_TEST(test_nothing_is_accepted_before_start),
         LISTENER_TEST(test_accepted_socket_does_not_block_nor_delay_nor_leak),
+        LISTENER_TEST(test_accepted_socket_has_buffers_that_do_not_grow),
         LISTENER_TEST(test_storm_is_accepted_to_the_last),
         LISTENER_TEST(test_ipv6),
         LISTENER_TEST(test_listening_where_it_cannot_is_an_error_that_is_logged),
+        LISTENER_TEST(test_port_that_is_shared),
         LISTENER_TEST(test_out_of_descriptors_pauses_and_recovers),
         LISTENER_TEST(test_destroyed_while_it_pauses),
         LISTENER_TEST(test_destroyed_frees_the_port),

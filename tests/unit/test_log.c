@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,6 +49,18 @@ static int captured(char *out, size_t size)
     return n_writes;
 }
 
+/* Takes the place of the C library's: the wall clock is the machine's until it is moved by hand. */
+static struct timespec wall_clock;
+
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    if (clock == CLOCK_REALTIME && wall_clock.tv_sec != 0) {
+        *out = wall_clock;
+        return 0;
+    }
+    return (int)syscall(SYS_clock_gettime, clock, out);
+}
+
 static void then_matches(const char *line, const char *pattern)
 {
     regex_t regex;
@@ -59,6 +72,13 @@ static void then_matches(const char *line, const char *pattern)
 }
 
 #define TIME "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z "
+
+static int reset_clock(void **state)
+{
+    (void)state;
+    wall_clock.tv_sec = 0;
+    return 0;
+}
 
 static int reset_level(void **state)
 {
@@ -142,7 +162,9 @@ static void test_long_line_is_cut(void **state)
     static char text[6000];
     memset(text, 'x', sizeof text - 1);
     char line[8192];
+    wall_clock.tv_sec = 1000000000;
     for (size_t len = 4000; len < sizeof text; len++) {
+        wall_clock.tv_sec++; /* lest there be too many lines in one second */
         text[len] = '\0';
         capture();
         log_line(LOG_INFO, "event", "text=%s", text);
@@ -216,6 +238,66 @@ static void test_four_values_live_at_once(void **state)
     assert_string_equal(d, "\"d\"");
 }
 
+static int count_written(unsigned n_lines, const char *event, char *first, size_t size)
+{
+    capture();
+    for (unsigned i = 0; i < n_lines; i++) {
+        log_line(LOG_WARN, event, "number=%u", i);
+    }
+    return captured(first, size);
+}
+
+/* A peer that can make us write a line cannot make us write a million; others are not affected. */
+static void test_lines_of_one_event_are_limited_and_counted(void **state)
+{
+    (void)state;
+    char line[8192];
+    wall_clock.tv_sec = 1000000000;
+
+    assert_int_equal(count_written(LOG_LINES_PER_S_MAX + 7, "much", line, sizeof line),
+                     LOG_LINES_PER_S_MAX);
+    assert_int_equal(count_written(1, "rare", line, sizeof line), 1);
+
+    wall_clock.tv_sec++;
+    assert_int_equal(count_written(1, "much", line, sizeof line), 2);
+    then_matches(line, "warn log_lines_left_out event=much count=7\n$");
+}
+
+/* The count is told also if the event does not come again, and not before the second is over. */
+static void test_what_was_left_out_is_told_later(void **state)
+{
+    (void)state;
+    char line[8192];
+    wall_clock.tv_sec = 1000000100;
+    count_written(LOG_LINES_PER_S_MAX + 1, "much", line, sizeof line);
+    capture();
+    log_tell_left_out();
+    assert_int_equal(captured(line, sizeof line), 0);
+
+    wall_clock.tv_sec++;
+    capture();
+    log_tell_left_out();
+    log_tell_left_out();
+
+    assert_int_equal(captured(line, sizeof line), 1);
+    then_matches(line, "warn log_lines_left_out event=much count=1\n$");
+}
+
+/* Whoever asks for details gets all of them. */
+static void test_debug_is_not_limited(void **state)
+{
+    (void)state;
+    char line[8192];
+    wall_clock.tv_sec = 1000000200;
+    log_set_level(LOG_DEBUG);
+    capture();
+    for (int i = 0; i < 2 * LOG_LINES_PER_S_MAX; i++) {
+        log_line(LOG_DEBUG, "detail", NULL);
+    }
+    log_set_level(LOG_INFO);
+    assert_int_equal(captured(line, sizeof line), 2 * LOG_LINES_PER_S_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,10 +306,13 @@ int main(void)
         cmocka_unit_test(test_line_without_pairs_ends_behind_the_event),
         cmocka_unit_test(test_time_is_now_in_utc),
         cmocka_unit_test_teardown(test_level_decides, reset_level),
-        cmocka_unit_test(test_long_line_is_cut),
+        cmocka_unit_test_teardown(test_long_line_is_cut, reset_clock),
         cmocka_unit_test(test_value_is_escaped),
         cmocka_unit_test(test_value_is_cut_after_200_bytes),
         cmocka_unit_test(test_four_values_live_at_once),
+        cmocka_unit_test_teardown(test_lines_of_one_event_are_limited_and_counted, reset_clock),
+        cmocka_unit_test_teardown(test_what_was_left_out_is_told_later, reset_clock),
+        cmocka_unit_test_teardown(test_debug_is_not_limited, reset_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,6 +293,24 @@ static void test_garbage_in_the_state_is_passed_over(void **state)
     }
 }
 
+/* [HIST-17] Nor do they confirm anything: the oldest stays, and its successor is refused. */
+static void test_garbage_in_the_state_makes_no_room(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const garbage[] = {
+        "", "x", "1", "-1", "1-", "99999999999999999999-0", "9007199254740992-0"};
+    for (int i = 0; i < MESSAGES_MAX; i++) {
+        given_sent(f);
+    }
+
+    for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
+        number(ask(f, "HSET chat_inbox_state:{" U "} confirmed %s", garbage[i]));
+        assert_int_equal(send_to(f, "alice"), ERR_FULL);
+    }
+
+    then_page(f, NULL, MESSAGES_MAX, false);
+}
+
 /* What is no message does not reach a client, and does not hide what is behind it. */
 static void test_garbage_in_the_inbox_is_passed_over(void **state)
 {
@@ -451,6 +469,7 @@ static int run_history_tests(void)
         HISTORY_TEST(test_script_flush_costs_one_answer),
         HISTORY_TEST(test_keys_of_another_type_are_replaced),
         HISTORY_TEST(test_garbage_in_the_state_is_passed_over),
+        HISTORY_TEST(test_garbage_in_the_state_makes_no_room),
         HISTORY_TEST(test_garbage_in_the_inbox_is_passed_over),
         HISTORY_TEST(test_impossible_ids_are_removed),
         HISTORY_TEST(test_oom_is_unavailable_and_stores_nothing),

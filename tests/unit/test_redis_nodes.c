@@ -16,9 +16,8 @@
 
 enum {
     EVENTS_MAX = 512,
-    LEASE_RENEWAL_MS = 2000,
-    RENEWED_MS = LEASE_RENEWAL_MS + 500, /* by then every node has renewed its lease */
-    LARGE = 5000                         /* bytes of a body that is not rung */
+    RENEWED_MS = LEASE_MS / 5 + 400, /* by then every node has renewed its lease */
+    LARGE = 5000                     /* bytes of a body that is not rung */
 };
 
 /* What a node was told. */
@@ -647,7 +646,7 @@ static void test_close_leaves_the_others_first(void **state)
 
     assert_string_equal(name_of(f, "node-b"), "");
     assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:alice")), 0);
-    assert_in_range(number(ask(f, "PTTL %s", queue)), 1, 20000);
+    assert_in_range(number(ask(f, "PTTL %s", queue)), 1, 2 * LEASE_MS);
     assert_string_equal(b.store->ops->trouble(b.store), "the server stops");
 }
 
@@ -695,6 +694,23 @@ static void test_lease_that_cannot_be_renewed_is_trouble(void **state)
 
     assert_int_equal(err, ERR_UNAVAILABLE);
     run_until(f->loop, is_without_trouble, &a, RENEWED_MS);
+    assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+}
+
+/* Another Redis has taken over: this one can still be read, so only the lease finds it out. */
+static void test_redis_that_becomes_a_replica_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &b, 7, "alice");
+
+    run(f, "REPLICAOF 127.0.0.1 1");
+    trouble = "Redis cannot be reached";
+    run_until(f->loop, is_in_trouble, &a, RENEWED_MS);
+    enum err err = send_from(f, &a, "alice", "1");
+    run(f, "REPLICAOF NO ONE");
+
+    assert_int_equal(err, ERR_UNAVAILABLE);
+    run_until(f->loop, is_without_trouble, &a, 4900);
     assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
 }
 
@@ -895,6 +911,7 @@ int main(void)
         NODES_TEST(test_close_leaves_the_others_first),
         NODES_TEST(test_trouble_says_what_is_wrong),
         NODES_TEST(test_lease_that_cannot_be_renewed_is_trouble),
+        NODES_TEST(test_redis_that_becomes_a_replica_is_given_up),
         NODES_TEST(test_queue_that_is_not_read_is_trouble),
         HISTORY_TEST(test_message_arrives_with_its_ids),
         HISTORY_TEST(test_large_message_arrives_without_its_body),

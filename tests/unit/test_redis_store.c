@@ -41,7 +41,7 @@ static void test_bind_writes_the_keys_of_the_specification(void **state)
     long long now_ms = atoll(time->element[0]->str) * 1000;
     freeReplyObject(time);
     copy_text(ask(f, "ZSCORE chat_nodes %s", node), text, sizeof text);
-    assert_in_range(atoll(text) - now_ms, 7000, 11000);
+    assert_in_range(atoll(text) - now_ms, LEASE_MS / 2, LEASE_MS + 1000);
     assert_int_equal(number(ask(f, "DBSIZE")), 4);
 }
 

@@ -301,14 +301,31 @@ static void test_log_level_is_one_of_four(void **state)
     assert_false(is_allowed("log-level", ""));
 }
 
+static void test_yes_or_no(void **state)
+{
+    (void)state;
+    struct config config = {0};
+    char problem[SETTING_PROBLEM_SIZE_MAX];
+    then_printed(setting("reuse-port"), &config, "reuse-port = no\n");
+    assert_int_equal(setting_parse(setting("reuse-port"), "yes", &config, problem), ERR_OK);
+    assert_true(config.reuse_port);
+    then_printed(setting("reuse-port"), &config, "reuse-port = yes\n");
+    assert_int_equal(setting_parse(setting("reuse-port"), "no", &config, problem), ERR_OK);
+    assert_false(config.reuse_port);
+    assert_false(is_allowed("reuse-port", "Yes"));
+    assert_false(is_allowed("reuse-port", ""));
+}
+
 /* A value that is not allowed changes nothing. */
 static void test_parse_when_not_allowed_leaves_config_untouched(void **state)
 {
     (void)state;
     static const char *const wrong[N_SETTINGS] = {"127.0.0.1:65536",
+                                                  "maybe",
                                                   "x",
                                                   "x",
                                                   "redis://",
+                                                  "x",
                                                   "x",
                                                   "x",
                                                   "a b",
@@ -505,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_broadcasters_are_uids_with_commas_between),
         cmocka_unit_test(test_broadcasters_when_too_many_or_too_long_are_refused),
         cmocka_unit_test(test_log_level_is_one_of_four),
+        cmocka_unit_test(test_yes_or_no),
         cmocka_unit_test(test_parse_when_not_allowed_leaves_config_untouched),
         cmocka_unit_test(test_problem_says_what_was_given_and_what_is_allowed),
         cmocka_unit_test(test_problem_of_redis_quotes_nothing),

@@ -277,7 +277,8 @@ static void test_stop_frees_the_port_at_once(void **state)
     when_stops(f, 200);
 
     struct listener *other = NULL;
-    assert_int_equal(listener_create(f->loop, "127.0.0.1", f->options.listen_port, &other), ERR_OK);
+    assert_int_equal(listener_create(f->loop, "127.0.0.1", f->options.listen_port, false, &other),
+                     ERR_OK);
     listener_destroy(other);
     then_stopped(f);
 }

@@ -1,4 +1,4 @@
--- Store a message: [HIST-1].
+-- Store a message: [HIST-1]. What append_usual.lua has not done.
 -- KEYS[3]: the set of the uid's fds. KEYS[4], if the message has a cid: what was stored by it.
 -- ARGV: from, body, messages_max, retention_ms, for how many ms a cid is known, 1 if the members
 -- of the set are wanted, until when anybody waits for the answer.

@@ -323,6 +323,14 @@ def test_gap_after_a_flush_between_two_signs() -> None:
     assert story.broken() == set()
 
 
+def test_gap_after_a_flush_while_the_reply_before_it_was_on_the_way() -> None:
+    story = Story()
+    story.bob = changed(story.bob, replied(25.1, 4, "s4"), gap=True)
+    story.faults = [Fault("flushall", "redis", 0.02, 0.02, 0.05, 0.05)]
+
+    assert story.broken() == set()
+
+
 # -- what faults may cost
 
 

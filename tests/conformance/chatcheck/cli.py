@@ -225,6 +225,7 @@ def _pytest_arguments(settings: Settings) -> list[str]:
         "message-limit",
         "nesting-limit",
         "device-limit",
+        "connections-limit",
         "ping-wait",
         "refresh-wait",
         "death-wait",

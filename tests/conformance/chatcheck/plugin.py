@@ -101,6 +101,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--message-limit", type=int, default=65536, help="documented limit in bytes (65536)")
     group.addoption("--nesting-limit", type=int, default=512, help="documented limit in levels (512)")
     group.addoption("--device-limit", type=int, help="documented limit of a uid's devices (none)")
+    group.addoption("--connections-limit", type=int, help="documented limit of connections (none)")
     group.addoption(
         "--ping-wait",
         type=float,
@@ -216,6 +217,7 @@ def _make_target(config: pytest.Config) -> Target:
         message_limit=config.getoption("message_limit"),
         nesting_limit=config.getoption("nesting_limit"),
         device_limit=config.getoption("device_limit"),
+        connections_limit=config.getoption("connections_limit"),
         ping_wait=config.getoption("ping_wait"),
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),

@@ -66,6 +66,7 @@ OPTIONS: dict[str, list[Option]] = {
         Option("message-limit", int, "the longest message, in bytes (65536)", "N"),
         Option("nesting-limit", int, "how deep JSON may be nested, in levels (512)", "N"),
         Option("device-limit", int, "the most devices of a uid, if there is a limit", "N"),
+        Option("connections-limit", int, "the most connections, if there is a limit", "N"),
         Option("ping-wait", float, "after how long a peer that answers no ping is dropped", "SECONDS"),
         Option("refresh-wait", float, "when what others delete from Redis is back (30)", "SECONDS"),
         Option("death-wait", float, "when a dead server's fds count as stale (12)", "SECONDS"),
@@ -111,6 +112,7 @@ class Settings:
     message_limit: int = 65536
     nesting_limit: int = 512
     device_limit: int | None = None
+    connections_limit: int | None = None
     ping_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0

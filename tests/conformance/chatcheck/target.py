@@ -44,6 +44,7 @@ class Documented:
     message_limit: int = 65536
     nesting_limit: int = 512
     device_limit: int | None = None
+    connections_limit: int | None = None
     ping_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0

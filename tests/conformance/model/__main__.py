@@ -30,6 +30,7 @@ def main() -> int:
     settings = Settings(
         redis=arguments.redis,
         message_max=arguments.message_max,
+        connections_max=arguments.connections_max,
         ping_interval=arguments.ping_interval,
         ping_timeout=arguments.ping_timeout,
         refresh=arguments.refresh,
@@ -69,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0: any free one")
     parser.add_argument("--redis", metavar="URL", help="keep the mapping in this Redis as well")
     parser.add_argument("--message-max", type=int, default=default.message_max, metavar="BYTES")
+    parser.add_argument("--connections-max", type=int, metavar="N")
     parser.add_argument("--ping-interval", type=float, default=default.ping_interval, metavar="S")
     parser.add_argument("--ping-timeout", type=float, default=default.ping_timeout, metavar="S")
     parser.add_argument("--refresh", type=float, default=default.refresh, metavar="S")

@@ -133,6 +133,11 @@ huge-length-ends-server       WS-12  a frame that says that it is huge ends the 
 slow-reader-blocks-sender     WS-12  a sender waits until the slowest recipient has read
 slow-reader-blocks-all        WS-12  everybody waits until the slowest recipient has read
 slow-reader-costs-others      WS-12  when one device is slow, the devices behind it get nothing
+refused-by-end-of-tcp         WS-18  above the limit of connections TCP just ends
+refused-with-400              WS-18  above the limit of connections the answer is 400
+too-many-lost                 WS-19  requests above a number are not answered
+too-many-refused              WS-19  requests above a number are refused
+too-many-closed-1011          WS-19  after a number of requests the connection is closed with 1011
 type-must-be-first            JSON-1  `type` has to be the first member
 no-space-before-colon         JSON-1  white space before a colon is refused
 newline-refused               JSON-1  only blanks and tabs are white space

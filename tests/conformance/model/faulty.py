@@ -19,6 +19,8 @@ from .requests import SENDED, SIGNED, Illegal, Request, delivery, done, failed, 
 from .server import BROKEN, Connection, Ending, Message, Server
 from .store import RedisStore, Store
 
+MANY_REQUESTS = 400  # after which some faults begin
+
 
 def later(seconds: float, call: Callable[[], object]) -> None:
     asyncio.get_running_loop().call_later(seconds, call)
@@ -204,6 +206,14 @@ class FaultyServer(Server):
             return FaultyRedisStore(self._settings.redis, self._roster, self._settings.refresh)
         return FaultyMemoryStore()
 
+    def _refusal(self) -> bytes:
+        right = super()._refusal()
+        if fault("refused-by-end-of-tcp"):
+            return b""
+        if fault("refused-with-400"):
+            return right.replace(b"503 Service Unavailable", b"400 Bad Request")
+        return right
+
     def _new_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection:
         connection = FaultyConnection(reader, writer, self._store.new_fd(), self._settings)
         self._newest = connection
@@ -296,6 +306,14 @@ class FaultyServer(Server):
         connection.n_requests += 1
         if connection.is_deaf:
             return
+        if connection.n_requests > MANY_REQUESTS:
+            if fault("too-many-lost"):
+                return
+            if fault("too-many-refused"):
+                self._reply(connection, '{"status":0,"msg":"too many","code":"rate"}')
+                return
+            if fault("too-many-closed-1011"):
+                raise Hangup(1011)
         try:
             await super()._handle(connection, message)
         except Ignored:

@@ -47,12 +47,14 @@ SPEC = HERE.parent.parent / "SPEC.md"
 MODEL_PINGS = "--ping-interval 1 --ping-timeout 1"
 DOCUMENTED_PINGS = "--ping-wait=2"
 BROADCASTER = "--broadcaster=operator"  # for model and suite
+MODEL_CONNECTIONS, DOCUMENTED_CONNECTIONS = "--connections-max 20", "--connections-limit=20"
 CLAUSES_WITH_PINGS = ("WS-10", "WS-12")
 ALL = ("broadcast", "history", "nodes")
 IN_MEMORY = ("broadcast", "history")
 # What no run of the right model can see.
 UNTESTED = {
     ("test_messages_are_retained_for_seven_days", "untested"),
+    ("test_a_handshake_above_the_limit_of_connections_is_refused_with_503_or_429", "untested"),
     ("test_who_may_not_broadcast_is_denied_and_reaches_nobody", "untested"),
 }
 # A model without Redis answers at once, so a fault that answers nothing need not be waited for as long as a
@@ -203,6 +205,8 @@ def _prove(fault: Fault) -> Verdict:
         model, checks, patience = [*model, MODEL_PINGS], [*checks, DOCUMENTED_PINGS], 1.0
     if fault.clause == "CAST-9":
         model, checks = [*model, BROADCASTER], [*checks, BROADCASTER]
+    if fault.clause == "WS-18":
+        model, checks = [*model, MODEL_CONNECTIONS], [*checks, DOCUMENTED_CONNECTIONS]
     checks += feature_options(fault.features)
     begin = time.monotonic()
     start = model_command(*model, redis=fault.needs_redis, features=fault.features)

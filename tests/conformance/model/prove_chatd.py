@@ -5,7 +5,7 @@
 Each file of chatd_faults/ is a fault as a tired colleague would make it; its first line names the clause that
 it breaks and says how, and a second one may name all that fails in core (for steady.py). A copy of the source
 passes the checks of all these clauses. Then each patch alone is applied to the copy, which is built, and a
-check of its clause has to fail.
+check of its clause has to fail. Clauses of sections 6 to 8 are checked with these features switched on.
 """
 
 import os
@@ -17,15 +17,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .run import HERE, Run, files_of, run_checks, short_name
+from chatcheck.clauses import load_spec
+from chatcheck.settings import FEATURES
+
+from .run import HERE, Run, feature_options, files_of, run_checks, short_name
 
 ROOT = HERE.parent.parent
 PATCHES = HERE / "chatd_faults"
 SOURCE = ("CMakeLists.txt", "cmake", "include", "src")
 
 # Short times, documented to the suite, so that what takes a while in production is soon seen.
-SERVE = "chatd --listen 127.0.0.1:{port} --redis {redis} --redis-refresh-ms 2000"
-DOCUMENTED = ["--refresh-wait=4"]
+SERVE = "chatd --listen 127.0.0.1:{port} --redis {redis} --redis-refresh-ms 2000 --redis-lease-ms 4000"
+DOCUMENTED = ["--refresh-wait=4", "--death-wait=6"]
+SERVED = ("broadcast", "history", "nodes")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Copy:
         for name in SOURCE:
             original = ROOT / name
             (shutil.copytree if original.is_dir() else shutil.copy)(original, self._source / name)
-        options = ["-DCMAKE_BUILD_TYPE=Release", "-DCHAT_TESTS=OFF"]
+        options = ["-DCMAKE_BUILD_TYPE=Release", "-DCHAT_TESTS=OFF", "-DCHAT_BENCH=OFF"]
         _run("cmake", "-S", str(self._source), "-B", str(self._build), *options)
 
     def apply(self, patch: Patch, *how: str) -> None:
@@ -101,12 +105,22 @@ class Copy:
         self.build()
         failed = []
         for clause in clauses:
-            checks = ["-x", *DOCUMENTED, f"--model-only={clause}", *files_of(clause)]
-            verdicts, note = run_checks(Run(f"{self._build}/{SERVE}", checks))
+            serve, documented = f"{self._build}/{SERVE}", list(DOCUMENTED)
+            if is_of_features(clause):
+                serve += f" --features {','.join(SERVED)}"
+                documented += feature_options(SERVED)
+            checks = ["-x", *documented, f"--model-only={clause}", *files_of(clause)]
+            verdicts, note = run_checks(Run(serve, checks))
             failed += [short_name(check) for check, v in verdicts.items() if v in ("fail", "inconclusive")]
             if note or "error" in verdicts.values():
                 raise SystemExit(f"{clause}: the checks broke: {note or verdicts}")
         return failed
+
+
+def is_of_features(clause: str) -> bool:
+    """Is it a clause of one of the features in SERVED?"""
+    chapters = {each.id: each.chapter for each in load_spec().clauses}
+    return chapters[clause] in [FEATURES[name] for name in SERVED]
 
 
 def _run(*command: str, folder: Path | None = None) -> None:

@@ -27,6 +27,12 @@ BROKEN = ("fail", "inconclusive", "warn")
 # Clauses that it breaks only because of its store.
 BROKEN_WITH_REDIS = ("REPLY-8", "ID-1", "ID-3")
 
+# The sections of features, of which it has none.
+FEATURES = (6, 7, 8)
+
+# Clauses that are about a limit which it does not document.
+UNDOCUMENTED = ("WS-18",)
+
 
 def _original(*, redis: bool) -> str:
     return model_command("--persona", "original", redis=redis)
@@ -36,7 +42,10 @@ def prove_original(workers: int) -> bool:
     """Print what is not as it should be; is anything?"""
     begin = time.monotonic()
     clauses = load_spec().clauses
-    faulty = [clause.id for clause in clauses if not clause.original and not clause.id.startswith("COMPAT")]
+    others = [clause for clause in clauses if not clause.original and clause.chapter not in FEATURES]
+    faulty = [
+        clause.id for clause in others if clause.id not in UNDOCUMENTED and not clause.id.startswith("COMPAT")
+    ]
     with ThreadPoolExecutor(workers) as pool:
         claimed = ["--profile=original", *DOCUMENTED]
         claims = pool.submit(run_checks, Run(_original(redis=False), claimed, RIGHT_SECONDS_MAX))

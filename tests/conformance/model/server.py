@@ -24,6 +24,7 @@ class Settings:
 
     redis: str | None = None
     message_max: int = 1_048_576  # [WS-8]
+    connections_max: int | None = None  # [WS-18]
     backlog_max: int = 8_388_608  # [WS-12] what may wait for a peer that does not read
     inbox_max: int = 64  # messages read ahead of the one that is being answered
     ping_interval: float = 25.0
@@ -170,6 +171,11 @@ class Server:
             self._tasks.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        most = self._settings.connections_max
+        if most is not None and len(self._tasks) > most:
+            writer.write(self._refusal())  # [WS-18]
+            writer.close()
+            return
         try:
             async with asyncio.timeout(self._settings.handshake_timeout):
                 accepted = await accept_handshake(reader, writer)
@@ -190,6 +196,9 @@ class Server:
         connection.close(GOING_AWAY if work.cancelled() else work.result())
         await self._leave(connection)
         await connection.end()
+
+    def _refusal(self) -> bytes:
+        return b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
     def _new_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection:
         return Connection(reader, writer, self._store.new_fd(), self._settings)

@@ -10,7 +10,7 @@ import pytest
 from .faults import FAULTS
 from .frames import BINARY, CLOSE, PING, TEXT, Frame, Violation, encode_frame, read_frames
 from .prove import _clauses, sample
-from .prove_chatd import PATCHES, _read
+from .prove_chatd import PATCHES, Copy, _read
 from .requests import Illegal, read_request
 from .strict_json import DEPTH_MAX, NotJson, read_object, read_string
 
@@ -216,3 +216,7 @@ def test_each_patch_of_chatd_says_which_clause_it_breaks_and_how() -> None:
     for patch in patches:
         assert patch.clause in _clauses(), patch.path.name
         assert patch.what, patch.path.name
+
+
+def test_a_copy_of_chatd_has_all_that_its_build_needs(tmp_path: Path) -> None:
+    Copy(tmp_path)  # or it ends the process

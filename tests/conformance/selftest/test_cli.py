@@ -38,7 +38,7 @@ def test_a_conformant_server_gives_0_and_a_short_summary_last(tmp_path: Path) ->
     assert (run.returncode, run.stderr) == (0, "")
     lines = run.stdout.splitlines()
     assert lines[-3] == "untested: (needs --start with {redis}) REPLY-8"
-    assert lines[-2] == "clauses: 1 pass, 77 untested, 57 not applicable"
+    assert lines[-2] == "clauses: 1 pass, 79 untested, 57 not applicable"
     assert lines[-1].startswith("mine: conformant (chat protocol 1.0, profile core; ")
 
 
@@ -166,7 +166,7 @@ def test_a_report_names_the_run_and_explains_the_failure(tmp_path: Path) -> None
         "core",
         fault,
     )
-    assert len(report["clauses"]) == 135
+    assert len(report["clauses"]) == 137
     assert (clause["verdict"], check["verdict"]) == ("fail", "fail")
     assert check["got"] in check["message"]
     assert [line["text"] for line in check["conversation"]][-1] == '{"status":1,"msg":"sended"}'

@@ -17,7 +17,7 @@
 #include "fakes/transcript.h"
 
 enum {
-    FAKE_DEVICES_MAX = 16
+    FAKE_DEVICES_MAX = 128
 };
 
 struct fake_device {

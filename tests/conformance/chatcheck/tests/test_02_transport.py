@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
 import struct
 import time
@@ -26,7 +27,7 @@ from chatcheck.raw_client import (
 )
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fresh
-from chatcheck.timing import deadline, scaled
+from chatcheck.timing import deadline, eventually, scaled
 from chatcheck.verdict import Mismatch, untested
 
 ACCEPTED_SIZE = 65536
@@ -1037,3 +1038,72 @@ def test_a_peer_that_stops_in_a_frame_delays_nothing_of_others(server: Server) -
         talk(alice, bob)
     server.raw(handshake=False).send_raw(b"GET / HTTP/1.1\r\nHost: ")
     talk(alice, bob)
+
+
+# Limits
+
+LIMIT_TRIED_MAX = 1000  # connections; whoever allows more is not asked
+REFUSED = (503, 429)
+
+
+@pytest.mark.spec("WS-18")
+@pytest.mark.limit(30)
+def test_a_handshake_above_the_limit_of_connections_is_refused_with_503_or_429(server: Server) -> None:
+    """WS-18: "A server that refuses a handshake because a documented limit of connections is reached SHOULD
+    answer it with HTTP status 503, or with 429 if the limit is one for the client's address."
+    """
+    limit = server.documented.connections_limit
+    if limit is None or limit > LIMIT_TRIED_MAX:
+        untested(f"--connections-limit says of no limit up to {LIMIT_TRIED_MAX}")
+    crowd = [server.raw() for _ in range(limit)]
+    raw = server.raw(handshake=False)
+    raw.send_raw(upgrade_request(server.address))
+
+    response = raw.recv_response()
+
+    if response is None or response.status not in REFUSED:
+        got = "the end of TCP" if response is None else f"HTTP {response.status}"
+        raise Mismatch("HTTP 503 or 429", got)
+    for one in crowd:
+        one.abort()
+    has_room = eventually(lambda: are_upgraded(server, min(limit, 5)), within=5.0)
+    assert has_room, "there is no room when the connections have ended"
+
+
+def are_upgraded(server: Server, n: int) -> bool:
+    """Are so many new connections, at the same time?"""
+    raws = [server.raw(handshake=False) for _ in range(n)]
+    for raw in raws:
+        raw.send_raw(upgrade_request(server.address))
+    responses = [raw.recv_response() for raw in raws]
+    for raw in raws:
+        raw.abort()
+    return all(response is not None and response.status == 101 for response in responses)
+
+
+MANY_REQUESTS = 500
+
+
+@pytest.mark.spec("WS-19")
+@pytest.mark.limit(60)
+def test_many_requests_at_once_are_all_answered_or_close_with_1008(server: Server) -> None:
+    """WS-19: "A server that limits how many requests a connection makes in a time MUST read it more slowly
+    and answer every request as ever, or close it with 1008."
+    """
+    raw, uid, bob = server.raw(), server.uid(), server.signed()
+    raw.sign(uid)
+    texts = [dump({"type": "msg", "to": bob.uid, "body": number}) for number in range(MANY_REQUESTS)]
+    raw.send_raw(b"".join(build_frame(TEXT, text.encode()) for text in texts), f"{MANY_REQUESTS} msgs")
+
+    for number in range(MANY_REQUESTS):
+        frame = raw.recv_whole(f"the reply to msg {number}")
+        while frame is not None and frame.opcode == PING:
+            frame = raw.recv_whole(f"the reply to msg {number}")
+        if frame is None or (frame.opcode == CLOSE and frame.close_code != 1008):
+            raise Mismatch(f"the reply to msg {number}, or close 1008", str(frame or "the end of TCP"))
+        if frame.opcode == CLOSE:
+            return
+        reply = json.loads(frame.payload)
+        if reply.get("status") != 1:
+            raise Mismatch(f"the reply to msg {number} with status 1", str(frame))
+        bob.expect_delivery(number, uid)

@@ -8,9 +8,10 @@ import pytest
 
 from chatcheck.claims import echoed, from_now_on
 from chatcheck.client import Client
-from chatcheck.conversation import Conversation
+from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
-from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
+from chatcheck.tests.history import send_many, some
 from chatcheck.verdict import untested
 
 pytestmark = pytest.mark.feature("broadcast")
@@ -342,6 +343,46 @@ def test_broadcasts_and_msgs_arrive_in_the_order_sent(server: Server) -> None:
                 assert "broadcast" not in device.expect_delivery(sent, sender.uid)
     fence_devices(*bobs)
     carol.fence()
+
+
+@pytest.mark.spec("CAST-7", "CAST-2")
+@pytest.mark.feature("history")
+def test_broadcasts_keep_their_place_behind_msgs_that_waited(server: Server) -> None:
+    """CAST-7: "What one connection sends, broadcasts and msgs, MUST arrive at each device in the order in
+    which it was sent."
+
+    CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B is
+    the body and F the sender's uid; the sending connection is one of them."
+
+    The sender signs as the user to whom it has sent more than a server hands out at once, and goes on in the
+    same breath. Twin: a device of that user that has been there all the time.
+    """
+    live, sender = server.broadcaster(), server.raw()
+    sender.sign(server.uid())
+    ids = send_many(sender, live.uid, waited := some(300))
+    later = some(3)
+    requests = [
+        {"type": "sign", "uid": live.uid, "since": ids[0]},
+        {"type": "broadcast", "body": later[0]},
+        {"type": "msg", "to": live.uid, "body": later[1]},
+        {"type": "broadcast", "body": later[2]},
+    ]
+    send_in_one_write(sender, map(dump, requests))
+    sender.expect_reply(1)
+    sender.uid = live.uid
+    for device, expected in ((sender, [*waited[1:], *later]), (live, [*waited, *later])):
+        got: list[dict[str, object]] = []
+        n_replies = 3 if device is sender else 0
+        while len(got) < len(expected) or n_replies:
+            message = device.recv()
+            if "status" in message:
+                assert message["status"] == 1
+                n_replies -= 1
+            else:
+                got.append(message)
+        assert [message["body"] for message in got] == expected
+        assert [message["body"] for message in got if "broadcast" in message] == [later[0], later[2]]
+    fence_devices(live, sender)
 
 
 # CAST-9: who may.
