@@ -174,13 +174,14 @@ static void say_listening(const struct config *config)
 static int serve(struct config *config)
 {
     struct server server = {.loop = loop_create()};
+    watch_signals(&server); /* before anybody can see that it listens, and stop it */
     if (open_transport(&server, config) != ERR_OK) {
+        unwatch_signals(&server);
         loop_destroy(server.loop);
         return EX_UNAVAILABLE;
     }
     server.store = open_store(server.loop, config);
     server.router = open_router(&server, config);
-    watch_signals(&server);
     transport_start(server.transport, server.router);
     say_listening(config);
 
