@@ -76,9 +76,8 @@ void history_sign_ask(struct router *router, struct slot *slot)
     router->store->inbox->read(router->store, request->uid, after, 0, on_opened, slot);
 }
 
-void history_begin(struct router *router, const struct slot *slot)
+void history_begin(const struct slot *slot)
 {
-    (void)router;
     struct session *session = slot->session;
     if (slot->resumes || session->closed) {
         return;

@@ -15,7 +15,7 @@ void history_destroy(struct history *history); /* NULL is allowed */
 void history_sign_ask(struct router *router, struct slot *slot);
 
 /* The session is signed as slot->request.uid: from a later turn on it gets what it has not got. */
-void history_begin(struct router *router, const struct slot *slot);
+void history_begin(const struct slot *slot);
 
 /* Give a message to those of 'devices' that are devices of 'to' and whose turn it is; the others
  * read it from the inbox. */

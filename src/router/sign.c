@@ -29,7 +29,7 @@ static void sign_bound(void *ctx, conn_id device, enum err err)
     }
     sessions_sign(router->sessions, slot->session, slot->request.uid);
     if (router->history != NULL) {
-        history_begin(router, slot);
+        history_begin(slot);
     }
     char token[TOKEN_SIZE];
     router->random(token, sizeof token); /* [SIGN-3] */

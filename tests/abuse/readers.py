@@ -44,6 +44,13 @@ def figures(field: Field) -> str:
     return f"{reader_count(field)} readers, {N_MESSAGES} messages, {size / MIB:.1f} MiB in the kernel"
 
 
+async def write_to_crowd(field: Field) -> str:
+    writer = await crowd(field)
+    await writer.sign("writer")
+    await ask_each(writer, N_MESSAGES, type="msg", to="crowd", body=BODY)
+    return figures(field)
+
+
 @abuse(
     "devices of one user never read 2.4 MB each that are sent to them",
     # An outbox takes at most twice what waits in it, and what the kernel refused is there once more.
@@ -52,10 +59,7 @@ def figures(field: Field) -> str:
     str(OUTBOXES),
 )
 async def readers(field: Field) -> str:
-    writer = await crowd(field)
-    await writer.sign("writer")
-    await ask_each(writer, N_MESSAGES, type="msg", to="crowd", body=BODY)
-    return figures(field)
+    return await write_to_crowd(field)
 
 
 @abuse(
@@ -69,10 +73,7 @@ async def readers(field: Field) -> str:
     str(HISTORY),
 )
 async def readers_with_history(field: Field) -> str:
-    writer = await crowd(field)
-    await writer.sign("writer")
-    await ask_each(writer, N_MESSAGES, type="msg", to="crowd", body=BODY)
-    return figures(field)
+    return await write_to_crowd(field)
 
 
 @abuse(
