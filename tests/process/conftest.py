@@ -84,8 +84,9 @@ class Chatd:
         return code
 
     def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        file = self._log.fileno()
+        # Not seek() and read(): chatd writes where they would leave the position, which it shares.
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def end(self) -> None:
         if self.process.poll() is None:

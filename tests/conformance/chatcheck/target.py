@@ -140,9 +140,10 @@ class Target:
         """The end of what the server has written to stdout and stderr."""
         if self._log_file.closed:  # the run was cut short, and this is the report of its last teardown
             return ""
-        size = self._log_file.seek(0, os.SEEK_END)
-        self._log_file.seek(max(0, size - _LOG_SHOWN_MAX))
-        return self._log_file.read().decode("utf-8", "backslashreplace")
+        file = self._log_file.fileno()
+        start = max(0, os.fstat(file).st_size - _LOG_SHOWN_MAX)
+        # Not seek() and read(): the server writes where they would leave the position, which it shares.
+        return os.pread(file, _LOG_SHOWN_MAX, start).decode("utf-8", "backslashreplace")
 
     def destroy(self) -> None:
         """End what the suite has started."""
