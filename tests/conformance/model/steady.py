@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .prove_chatd import Copy, Patch, read_patches
+from .prove_chatd import Build, Patch, read_patches
 from .run import HERE
 
 # Short times for pings, documented to the suite, so that it can wait for them.
@@ -83,12 +83,10 @@ def _parser() -> argparse.ArgumentParser:
 def _servers(chatd: Path, folder: Path) -> Iterator[tuple[Patch | None, Path]]:
     """The right one, and one with each fault that says what fails in core."""
     yield None, chatd.resolve()
-    copy = Copy(folder / "copy")
+    build = Build(folder / "build")
     for patch in read_patches():
         if patch.in_core:
-            copy.apply(patch)
-            yield patch, Path(shutil.copy(copy.build(), folder / patch.path.stem))
-            copy.apply(patch, "--reverse")
+            yield patch, Path(shutil.copy(build.make(patch), folder / patch.path.stem))
 
 
 def _run(fault: Patch | None, server: Path, report: Path) -> Judged:

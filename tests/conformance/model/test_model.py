@@ -1,8 +1,10 @@
 """The model's own parts: its JSON, its values, its framing, its table of faults."""
 
 import asyncio
+import filecmp
 import random
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from .faults import FAULTS
 from .frames import BINARY, CLOSE, PING, TEXT, Frame, Violation, encode_frame, read_frames
 from .prove import _clauses, sample
-from .prove_chatd import PATCHES, Copy, _read
+from .prove_chatd import PATCHES, ROOT, _read
 from .requests import Illegal, read_request
 from .strict_json import DEPTH_MAX, NotJson, read_object, read_string
 
@@ -218,5 +220,26 @@ def test_each_patch_of_chatd_says_which_clause_it_breaks_and_how() -> None:
         assert patch.what, patch.path.name
 
 
-def test_a_copy_of_chatd_has_all_that_its_build_needs(tmp_path: Path) -> None:
-    Copy(tmp_path)  # or it ends the process
+def configure(folder: Path, fault: str) -> subprocess.CompletedProcess[str]:
+    command = ["cmake", "-S", str(ROOT), "-B", str(folder), "-DCHAT_TESTS=OFF", f"-DCHAT_FAULT={fault}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_build_with_a_fault_has_the_source_as_it_is_but_for_the_fault(tmp_path: Path) -> None:
+    done = configure(tmp_path, "gap-not-noticed")
+    assert done.returncode == 0, done.stderr
+
+    copies = [path for path in tmp_path.glob("faulty/**/*") if path.is_file()]
+    names = [copy.relative_to(tmp_path / "faulty") for copy in copies]
+    assert len(names) > 50
+    changed = [
+        name for name in names if not filecmp.cmp(ROOT / name, tmp_path / "faulty" / name, shallow=False)
+    ]
+    assert changed == [Path("src/router/reader.c")]
+
+
+def test_a_build_with_an_unknown_fault_says_which_there_are(tmp_path: Path) -> None:
+    done = configure(tmp_path, "no-such-fault")
+    assert done.returncode != 0
+    assert "no-such-fault" in done.stderr
+    assert "gap-not-noticed" in done.stderr
