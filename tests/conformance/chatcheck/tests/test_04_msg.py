@@ -123,11 +123,11 @@ def test_each_of_a_thousand_messages_in_one_breath_is_delivered_and_answered(ser
     sender's uid."
 
     All are one write to the socket, so a server finds many in what it has read. With history, no more
-    than may be there before a device has confirmed any ([HIST-16]).
+    than may be there before a device has confirmed any ([HIST-16]), with what fences them.
     """
     raw, bob = server.raw(), server.signed()
     raw.sign(server.uid())
-    count = min(1030, server.documented.history_max) if server.keeps_history else 1030
+    count = min(1030, server.documented.history_max - 1) if server.keeps_history else 1030
     texts = [dump({"type": "msg", "to": bob.uid, "body": number}) for number in range(count)]
 
     send_in_one_write(raw, texts)
