@@ -652,6 +652,7 @@ dups-of-refused               HIST-19 the cid of a msg that was refused is remem
 dup-always                    HIST-19 each reply has dup, 0 or 1
 resign-brings-again           HIST-20 the same sign again brings what is not confirmed again
 resign-brings-waited-again    HIST-20 the same sign again brings again what had waited
+resign-forgets-since          HIST-20 the same sign again brings what the `since` before it had left out
 future-since-mutes            HIST-21 what comes before `since` is not delivered, live or not
 future-since-mutes-empty      HIST-21 the same, if there was no message yet
 any-pong-confirms             HIST-22 any pong confirms all that was delivered

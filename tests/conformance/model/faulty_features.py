@@ -285,9 +285,11 @@ class FaultyFeatureServer(FeatureServer):
             entries = []
         if before and is_same and request.since is None:
             if fault("resign-brings-again"):
-                before.got.clear()
+                before.floor, before.got = START, set()
             if fault("resign-brings-waited-again"):
-                before.got = {id for id in before.got if id > before.floor}
+                before.floor, before.got = START, {id for id in before.got if id > before.floor}
+            if fault("resign-forgets-since"):
+                before.floor = START
         super()._begin(connection, request, replace(past, entries=entries))
         if fault("other-node-old-news"):
             self._progress[connection.fd].floor = START

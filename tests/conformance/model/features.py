@@ -23,6 +23,10 @@ class Progress:
     newest: Id = START  # of those that it has got and was not asked about
     asking: asyncio.TimerHandle | None = None
 
+    def is_done_with(self, entry: Entry) -> bool:
+        """Has the device got it, or said with its 'since' that it had?"""
+        return entry.id is None or entry.id <= self.floor or entry.id in self.got
+
 
 class FeatureServer(Server):
     def __init__(self, settings: Settings) -> None:
@@ -129,7 +133,7 @@ class FeatureServer(Server):
         assert request.uid is not None
         before = self._progress.get(connection.fd)
         if before and connection.uid == request.uid and request.since is None:  # [HIST-20]
-            before.past = [entry for entry in past.entries if entry.id not in before.got]
+            before.past = [entry for entry in past.entries if not before.is_done_with(entry)]
             return
         if before and before.asking:
             before.asking.cancel()
@@ -150,7 +154,7 @@ class FeatureServer(Server):
         """Called in the one order in which everything was sent."""
         for device in self._devices_for(entry):
             progress = self._progress[device.fd]
-            if entry.id is None or (entry.id > progress.floor and entry.id not in progress.got):
+            if entry.id is None or not progress.is_done_with(entry):
                 self._hand_to(device, progress, entry)
 
     def _devices_for(self, entry: Entry) -> list[Connection]:

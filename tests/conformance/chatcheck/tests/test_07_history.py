@@ -386,14 +386,15 @@ def test_a_since_in_the_future_keeps_nothing_from_the_device(server: Server) -> 
 @pytest.mark.spec("HIST-20")
 def test_signing_again_brings_nothing_again(server: Server) -> None:
     """HIST-20: "A sign as the uid that the connection is signed as already, without `since`, MUST NOT bring
-    messages again that this connection has got."
+    messages again that this connection has got since it signed as that uid, nor those up to the `since` that
+    it signed with last."
 
     Neither live ones nor ones that had waited. Twin: another connection gets them, for nobody has confirmed
     them.
     """
     alice, uid = server.signed(), server.uid()
     waited, live = some(3), some(3)
-    send_many(alice, uid, waited)
+    ids = send_many(alice, uid, waited)
     bob = silent(server, uid)
     expect_all(bob, waited, alice.uid)
     bob.sign(uid)
@@ -403,11 +404,13 @@ def test_signing_again_brings_nothing_again(server: Server) -> None:
         bob.sign(uid)
         deliver_to_all(alice, uid, bob, body=(body := fresh()))
         live.append(body)
-    second = silent(server, uid)
+    second, third = silent(server, uid), silent(server, uid, since=ids[1])
     expect_all(second, [*waited, *live], alice.uid)
-    bob.sign(uid)
-    second.sign(uid)
-    fence_devices(bob, second)
+    expect_all(third, [*waited[2:], *live], alice.uid)
+    devices = (bob, second, third, silent(server, uid, since=LAST_ID))
+    for device in devices:
+        device.sign(uid)
+    fence_devices(*devices)
 
 
 @pytest.mark.spec("HIST-7")
