@@ -558,6 +558,12 @@ offline-first-only            HIST-1  of what waits the first message comes
 offline-once                  HIST-1  what waited comes to the first device that signs, and to no other
 offline-objects-to-arrays     HIST-1  {} arrives as [] if it had to wait
 offline-past-10k-lost         HIST-1  a body of more than 10 KiB is not stored
+inbox-folded                  HIST-1  uids that differ in case only have one inbox
+inbox-normalised              HIST-1  uids that are equal after NFC have one inbox
+inbox-trimmed                 HIST-1  uids that differ in white space at the ends have one inbox
+inbox-64-bytes                HIST-1  uids whose first 64 bytes are equal have one inbox
+inbox-file-name               HIST-1  uids that differ in punctuation only have one inbox
+inbox-number                  HIST-1  uids that are the same number have one inbox
 refused-stored                HIST-1  the msg of a connection that is not signed is stored
 restart-loses-unread          HIST-2  (redis) what has not been confirmed is gone after a restart
 restart-loses-all             HIST-2  (redis) everything is gone after a restart
@@ -594,6 +600,7 @@ bad-since-signs               HIST-9  a `since` that is no id is refused, and th
 bad-since-before-uid          HIST-9  a `since` that is no id is said before an invalid uid
 since-leading-zeros           HIST-9  an id may have leading zeros
 since-trimmed                 HIST-9  white space around an id is removed
+since-hexadecimal             HIST-9  an id may be hexadecimal, with 0x in front
 since-without-n               HIST-9  an id may be milliseconds alone
 since-too-big                 HIST-9  an id may have numbers beyond 2^53-1
 since-null-ignored            HIST-9  a `since` that is null is like none
@@ -624,6 +631,7 @@ pinged-is-confirmed           HIST-14 what a ping was sent for does not come aga
 close-is-confirmed            HIST-14 a device that closes in order has confirmed what it got
 retains-100                   HIST-15 100 messages are retained
 retains-one-less              HIST-15 one message less is retained than documented
+retains-1-mib                 HIST-15 of long messages as many are retained as make 1 MiB
 full-early                    HIST-16 a history is full with one message less
 full-late                     HIST-16 a history is full with one message more
 full-counts-confirmed         HIST-16 confirmed messages count

@@ -33,6 +33,13 @@ def later(seconds: float, call: Any, *arguments: Any) -> None:
     asyncio.get_running_loop().call_later(seconds, call, *arguments)
 
 
+def _from_hexadecimal(number: str) -> str:
+    try:
+        return str(int(number, 16)) if number.startswith("0x") else number
+    except ValueError:
+        return number
+
+
 class FaultyNodeStore(NodeStore):
     def __init__(self, *arguments: Any) -> None:
         if fault("dead-count-as-live"):
@@ -216,6 +223,7 @@ class FaultyFeatureServer(FeatureServer):
             lax = {
                 "since-leading-zeros": "-".join(part.lstrip("0") or part[-1:] for part in since.split("-")),
                 "since-trimmed": since.strip(),
+                "since-hexadecimal": "-".join(_from_hexadecimal(part) for part in since.split("-")),
                 "since-without-n": since if "-" in since else f"{since}-0",
             }
             for name, text in lax.items():

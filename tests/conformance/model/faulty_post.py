@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 import time
+import unicodedata
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any
@@ -48,13 +50,39 @@ class FaultyInbox(Inbox):
         return super().next_id(now_ms)
 
 
+class FaultyInboxes(defaultdict[str, Inbox]):
+    """The inboxes by their uids, some of which are taken for one."""
+
+    def __init__(self) -> None:
+        super().__init__(FaultyInbox)
+
+    def __getitem__(self, uid: str) -> Inbox:
+        return super().__getitem__(_taken_for(uid))
+
+
+def _taken_for(uid: str) -> str:
+    if fault("inbox-folded"):
+        return uid.lower()
+    if fault("inbox-normalised"):
+        return unicodedata.normalize("NFC", uid)
+    if fault("inbox-trimmed"):
+        return uid.strip()
+    if fault("inbox-64-bytes"):
+        return uid[:64]
+    if fault("inbox-file-name"):
+        return re.sub(r"[^\w-]", "_", uid)
+    if fault("inbox-number") and uid.isdecimal():
+        return str(int(uid))
+    return uid
+
+
 class FaultyMemoryPost(MemoryPost):
     def __init__(self, history_max: int | None) -> None:
         if history_max is not None:
             history_max -= fault("full-early")
             history_max += fault("full-late")
         super().__init__(history_max)
-        self._inboxes: dict[str, Inbox] = defaultdict(FaultyInbox)
+        self._inboxes: dict[str, Inbox] = FaultyInboxes()
         self._was_full: set[str] = set()
         self._confirmed: set[tuple[str, Id]] = set()  # one by one
         self._broadcasts: list[Entry] = []
@@ -136,6 +164,8 @@ class FaultyMemoryPost(MemoryPost):
             inbox.entries.remove(stored)
         retained = 100 if fault("retains-100") else room
         retained = history_max - 1 if fault("retains-one-less") else retained
+        if fault("retains-1-mib"):
+            retained = min(retained, 2**20 // len(entry.body))
         self._drop(inbox, retained)
         if fault("full-drops-oldest") and len(inbox.entries) > history_max:
             inbox.dropped = inbox.entries.pop(0).id or START

@@ -9,7 +9,7 @@ from chatcheck.claims import LAST_ID, echoed
 from chatcheck.client import Client
 from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
-from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh
+from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, fresh_number
 from chatcheck.tests.history import (
     confirm,
     expect_all,
@@ -93,6 +93,32 @@ def test_a_message_of_the_greatest_size_waits_as_well(server: Server) -> None:
     bob = reader(server, uid)
     assert expect_all(bob, [body] * 5, alice.uid) == ids
     bob.fence()
+
+
+@pytest.mark.spec("HIST-1", "HIST-19")
+def test_what_waits_for_uids_that_are_alike_is_kept_apart(server: Server) -> None:
+    """HIST-1: "A msg that was answered with status 1 MUST reach each device of `to`: those that are signed,
+    and those that sign while it is retained and, if they do so without `since`, not confirmed."
+
+    HIST-19: "A msg with another `cid`, from another uid, to another uid, or without `cid` MUST be stored as a
+    message of its own, and its reply has no `dup`."
+
+    Uids that a store might take for one (UID-4), all with the same cid. Twin: a number is its digits (UID-2).
+    """
+    alice, cid, mark, number = server.signed(), fresh(), "m" + fresh(), fresh_number()
+    tails = ["", " ", "\u00a0", "*", "?", "[m]", "{m}", ":", ":m", "/m", "_m", ".", "%", "\\", '"']
+    tails += ["\u00e5", "a\u030a", "\u65e5", "K", "k", "\u212a", *("m" * 110 + last for last in "12")]
+    uids = [*(mark + tail for tail in tails), " " + mark, mark.upper()]
+    uids += [str(number), f"0{number}", f"{number}.0"]
+    bodies = some(len(uids))
+    for uid, body in zip(uids, bodies, strict=True):
+        to = number if uid == str(number) else uid
+        alice.send(type="msg", to=to, body=body, cid=cid)
+        assert "dup" not in alice.expect_reply(1)
+    for uid, body in zip(uids, bodies, strict=True):
+        device = reader(server, uid)
+        expect_stored(device, body, alice.uid)
+        device.fence()
 
 
 @pytest.mark.spec("HIST-1")
@@ -455,6 +481,7 @@ NO_IDS: dict[str, object] = {
     "fraction": "1.0-0",
     "exponent": "1e3-0",
     "hexadecimal": "a-0",
+    "hexadecimal_prefix": "0x1-0x0",
     "ms_too_big": "9007199254740992-0",
     "n_too_big": "0-9007199254740992",
     "very_long": "1" * 5000 + "-0",
@@ -572,6 +599,27 @@ def test_a_gap_is_told_when_something_is_missing_and_only_then(server: Server) -
     expect_gap(server.connect().sign(bob.uid), False, "all that is dropped was confirmed")
     if n_dropped == 0:
         untested(f"the server retains more than {len(ids)} messages, so none was dropped")
+
+
+@pytest.mark.spec("HIST-15")
+def test_long_messages_are_retained_like_short_ones(server: Server) -> None:
+    """HIST-15: "A server MUST retain at least the newest 1,000 messages of each uid for at least 7 days; its
+    limits are documented."
+
+    Whether they are confirmed or not: a number of messages is meant, not of bytes.
+    """
+    alice, bob, pad = server.signed(), server.signed(), "x" * 60_000
+    bodies = [f"{each} {pad}" for each in some(40)]
+    ids = send_many(alice, bob.uid, bodies[:20])
+    expect_all(bob, bodies[:20], alice.uid)
+    confirm(server, bob, ids[-1])
+    bob.close()
+    ids += send_many(alice, bob.uid, bodies[20:])
+    late = silent(server, bob.uid)
+    assert expect_all(late, bodies[20:], alice.uid) == ids[20:]
+    again = silent(server, bob.uid, since="0-0")
+    assert expect_all(again, bodies, alice.uid) == ids
+    fence_devices(late, again)
 
 
 @pytest.mark.spec("HIST-10", "HIST-15")
