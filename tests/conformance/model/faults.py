@@ -532,6 +532,8 @@ broadcast-twice-after-move    CAST-2  who has signed again gets a broadcast twic
 broadcast-unmarked            CAST-2  a broadcast does not say that it is one
 broadcast-marked-true         CAST-2  `broadcast` is true
 broadcast-has-id              CAST-2  a broadcast has an id and a time
+broadcast-numbers-rounded     CAST-2  of the numbers in a broadcast 14 digits are left
+broadcast-in-ascii            CAST-2  characters beyond ASCII arrive as question marks
 broadcast-marks-msgs          CAST-2  a msg has `broadcast`, too: 0
 broadcast-to-strangers        CAST-3  connections that are not signed get a broadcast
 broadcast-to-failed-signs     CAST-3  a connection whose sign failed gets a broadcast
@@ -564,6 +566,9 @@ inbox-trimmed                 HIST-1  uids that differ in white space at the end
 inbox-64-bytes                HIST-1  uids whose first 64 bytes are equal have one inbox
 inbox-file-name               HIST-1  uids that differ in punctuation only have one inbox
 inbox-number                  HIST-1  uids that are the same number have one inbox
+offline-numbers-rounded       HIST-1  of numbers that had to wait 14 digits are left
+offline-cut-at-nul            HIST-1  a string that had to wait ends at U+0000
+offline-digits-to-number      HIST-1  a string of digits that had to wait arrives as a number
 refused-stored                HIST-1  the msg of a connection that is not signed is stored
 restart-loses-unread          HIST-2  (redis) what has not been confirmed is gone after a restart
 restart-loses-all             HIST-2  (redis) everything is gone after a restart
@@ -654,6 +659,11 @@ dups-by-cid-only              HIST-19 a cid is the same whoever sends it to whom
 dups-across-senders           HIST-19 a cid is the same whoever sends it
 dups-across-recipients        HIST-19 a cid is the same to whomever it is sent
 dups-joined                   HIST-19 sender, recipient and cid are joined without a mark between them
+dups-joined-by-colon          HIST-19 recipient, sender and cid are joined with colons, which they may have
+dups-cid-first                HIST-19 cid, sender and recipient are joined with slashes, which they may have
+dups-normalised               HIST-19 cids are compared after NFC
+dups-until-nul                HIST-19 cids are compared up to U+0000
+dups-32-bytes                 HIST-19 cids are compared up to the 32nd character
 dups-folded                   HIST-19 cids are compared without case
 dups-without-cid              HIST-19 the same body without cid is a retry
 dups-of-refused               HIST-19 the cid of a msg that was refused is remembered

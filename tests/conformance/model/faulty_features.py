@@ -33,6 +33,31 @@ def later(seconds: float, call: Any, *arguments: Any) -> None:
     asyncio.get_running_loop().call_later(seconds, call, *arguments)
 
 
+def _rounded(body: str) -> str:
+    return json.dumps(json.loads(body, parse_int=_round, parse_float=_round))
+
+
+def _round(digits: str) -> float:
+    return float(f"{float(digits):.14g}")
+
+
+def _cut_at_nul(body: str) -> str:
+    value = json.loads(body)
+    return json.dumps(value.partition("\0")[0]) if isinstance(value, str) else body
+
+
+def _digits_to_number(body: str) -> str:
+    value = json.loads(body)
+    return value if isinstance(value, str) and value.isascii() and value.isdecimal() else body
+
+
+CHANGES_OF_BODIES = {
+    "numbers-rounded": _rounded,
+    "cut-at-nul": _cut_at_nul,
+    "digits-to-number": _digits_to_number,
+}
+
+
 def _from_hexadecimal(number: str) -> str:
     try:
         return str(int(number, 16)) if number.startswith("0x") else number
@@ -318,6 +343,9 @@ class FaultyFeatureServer(FeatureServer):
                 self._came.add(request.uid or "")
         if fault("offline-objects-to-arrays"):
             entries = [replace(each, body=each.body.replace("{}", "[]")) for each in entries]
+        for name, change in CHANGES_OF_BODIES.items():
+            if fault(f"offline-{name}"):
+                entries = [replace(each, body=change(each.body)) for each in entries]
         if fault("past-by-sender"):
             entries = sorted(entries, key=lambda entry: entry.sender)
         if fault("past-newest-first"):
@@ -489,6 +517,11 @@ class FaultyFeatureServer(FeatureServer):
     def _change_broadcast(self, message: Reply) -> None:
         if fault("broadcast-unmarked"):
             del message["broadcast"]
+        if fault("broadcast-numbers-rounded"):
+            message["body"] = json.loads(_rounded(json.dumps(message["body"])))
+        if fault("broadcast-in-ascii"):
+            text = json.dumps(message["body"], ensure_ascii=False)
+            message["body"] = json.loads(text.encode("ascii", "replace"))
         if fault("broadcast-marked-true"):
             message["broadcast"] = True
         if fault("broadcast-has-id"):

@@ -94,6 +94,12 @@ class FaultyMemoryPost(MemoryPost):
             cid = f"body {entry.body}"
         if fault("dups-folded") and cid is not None:
             cid = cid.casefold()
+        if fault("dups-normalised") and cid is not None:
+            cid = unicodedata.normalize("NFC", cid)
+        if fault("dups-until-nul") and cid is not None:
+            cid = cid.partition("\0")[0]
+        if fault("dups-32-bytes") and cid is not None:
+            cid = cid[:32]
         if fault("dups-with-body") and cid is not None:
             cid += entry.body
         if fault("dups-of-last") and cid is not None:
@@ -132,6 +138,8 @@ class FaultyMemoryPost(MemoryPost):
                 fault("dups-across-senders") and (known[0], known[2]) == (to, cid),
                 fault("dups-across-recipients") and known[1:] == (sender, cid),
                 fault("dups-joined") and known[1] + known[0] + known[2] == sender + to + cid,
+                fault("dups-joined-by-colon") and ":".join(known) == f"{to}:{sender}:{cid}",
+                fault("dups-cid-first") and f"{known[2]}/{known[1]}/{known[0]}" == f"{cid}/{sender}/{to}",
             )
             if any(same):
                 return id

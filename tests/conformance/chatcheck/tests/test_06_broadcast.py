@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from chatcheck.claims import echoed, from_now_on
 from chatcheck.client import Client
 from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
+from chatcheck.tests.bodies import BODIES
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
 from chatcheck.tests.history import send_many, some
 from chatcheck.verdict import untested
@@ -138,6 +140,26 @@ def test_a_body_arrives_as_it_was_and_a_msg_is_no_broadcast(server: Server) -> N
     for device in (sender, bob):
         device.expect_broadcast(body, sender.uid)
     sender.expect_reply(1)
+    bob.fence()
+
+
+@pytest.mark.spec("CAST-2", "BODY-1")
+def test_whatever_a_body_is_it_is_broadcast_as_that(server: Server) -> None:
+    r"""CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B
+    is the body and F the sender's uid; the sending connection is one of them."
+
+    BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal as
+    binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and `[]` as
+    they were, with nothing added or dropped at any level."
+    """
+    sender, bob = server.broadcaster(), server.signed()
+    bodies = [f'["{fresh()}",{body}]' for body in BODIES]
+    for body in bodies:
+        sender.send_text(f'{{"type":"broadcast","body":{body}}}')
+    for body in map(json.loads, bodies):
+        for device in (sender, bob):
+            device.expect_broadcast(body, sender.uid)
+        sender.expect_reply(1)
     bob.fence()
 
 

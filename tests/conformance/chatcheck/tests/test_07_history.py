@@ -3,12 +3,15 @@ own."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from chatcheck.claims import LAST_ID, echoed
 from chatcheck.client import Client
 from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
+from chatcheck.tests.bodies import BODIES, EXACT, expect_exactly
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, fresh_number
 from chatcheck.tests.history import (
     confirm,
@@ -77,6 +80,43 @@ def test_a_body_that_waited_is_the_same_value(server: Server) -> None:
     bob = reader(server, uid)
     expect_all(bob, bodies, was)
     bob.fence()
+
+
+@pytest.mark.spec("HIST-1", "BODY-1")
+def test_whatever_a_body_is_it_waits_as_that(server: Server) -> None:
+    r"""HIST-1: "A msg that was answered with status 1 MUST reach each device of `to`: those that are signed,
+    and those that sign while it is retained and, if they do so without `since`, not confirmed."
+
+    BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal as
+    binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and `[]` as
+    they were, with nothing added or dropped at any level."
+    """
+    alice, uid = server.signed(), server.uid()
+    send_texts(alice, uid, BODIES)
+    bob = reader(server, uid)
+    expect_all(bob, map(json.loads, BODIES), alice.uid)
+    bob.fence()
+
+
+def send_texts(sender: Client, to: str, bodies: list[str]) -> None:
+    """Send msgs with these bodies, which are JSON texts."""
+    for body in bodies:
+        sender.send_text(f'{{"type":"msg","to":"{to}","body":{body}}}')
+    for _ in bodies:
+        sender.expect_reply(1)
+
+
+@pytest.mark.spec("BODY-2")
+def test_a_body_waits_digit_for_digit(server: Server) -> None:
+    """BODY-2: "A body SHOULD arrive as the same value for all of RFC 8259, too: numbers digit for digit
+    (`9007199254740993`, `1e400`, `-0`), members in their order, repeated names. The reference server does,
+    for it relays the text of the value."
+    """
+    alice, uid = server.signed(), server.uid()
+    send_texts(alice, uid, EXACT)
+    bob = reader(server, uid)
+    for body in EXACT:
+        expect_exactly(bob, body)
 
 
 @pytest.mark.spec("HIST-1")

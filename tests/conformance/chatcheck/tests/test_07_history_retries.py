@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from chatcheck.conversation import Conversation, dump
@@ -176,6 +178,61 @@ def test_what_is_no_retry_is_a_message_of_its_own(server: Server) -> None:
         senders = [sender.uid for sender, each, _ in sent if each == recipient]
         assert [expect_stored(client, body, sender) for sender in senders] == wanted
         client.fence()
+
+
+@pytest.mark.spec("HIST-19")
+@pytest.mark.parametrize("mark", [*":|,/- "])
+def test_where_uids_and_cids_end_is_known(server: Server, mark: str) -> None:
+    """HIST-19: "A msg with another `cid`, from another uid, to another uid, or without `cid` MUST be stored
+    as a message of its own, and its reply has no `dup`."
+
+    Whatever a server puts between them, for it may be part of them. Twin: the same again is a retry.
+    """
+    for order in itertools.permutations(range(3)):
+        a, b, c, d = (fresh() for _ in range(4))
+        for joined in ((f"{a}{mark}{b}", c, d), (a, f"{b}{mark}{c}", d), (a, b, f"{c}{mark}{d}")):
+            sender, to, cid = (joined[place] for place in order)
+            client = server.signed(sender)
+            id = expect_new(client.msg(to, 0, cid=cid))
+            expect_dup(client.msg(to, 0, cid=cid), id, cid)
+            client.close()
+
+
+ALIKE = [
+    "m",
+    "M",
+    " m",
+    "m ",
+    "m\0",
+    "m\0m",
+    "m\n",
+    "1",
+    "01",
+    "1.0",
+    "\u00e5",
+    "a\u030a",
+    "\u65e5",
+    "K",
+    "\u212a",
+]
+ALIKE += ["null", "%6d", "\\u006d", *("m" * size + last for size in (16, 32, 63) for last in "12")]
+
+
+@pytest.mark.spec("HIST-19", "HIST-18")
+def test_cids_that_are_alike_are_kept_apart(server: Server) -> None:
+    """HIST-19: "A msg with another `cid`, from another uid, to another uid, or without `cid` MUST be stored
+    as a message of its own, and its reply has no `dup`."
+
+    HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
+    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    """
+    alice, uid = server.signed(), server.uid()
+    ids = [expect_new(alice.msg(uid, number, cid=cid)) for number, cid in enumerate(ALIKE)]
+    for id, cid in zip(ids, ALIKE, strict=True):
+        expect_dup(alice.msg(uid, 0, cid=cid), id, cid)
+    bob = silent(server, uid)
+    assert [expect_stored(bob, number, alice.uid) for number in range(len(ids))] == ids
+    bob.fence()
 
 
 @pytest.mark.spec("HIST-19")
