@@ -576,6 +576,7 @@ stored-late                   HIST-2  (redis) a message is stored 300 ms after t
 delivery-without-id           HIST-3  deliveries have no id
 offline-without-time          HIST-3  what waited has no time
 time-in-seconds               HIST-3  the time is in seconds
+time-in-whole-seconds         HIST-3  the time is rounded down to a second
 time-of-delivery              HIST-3  the time is that of the delivery
 time-as-string                HIST-3  the time is a string
 ids-from-1                    HIST-4  ids count from 1-0 at each start
@@ -641,6 +642,7 @@ full-early                    HIST-16 a history is full with one message less
 full-late                     HIST-16 a history is full with one message more
 full-counts-confirmed         HIST-16 confirmed messages count
 full-but-stored               HIST-16 a msg that is refused as full is stored
+full-delivered                HIST-16 a msg that is refused as full is delivered to the devices that are there
 full-before-body              HIST-16 that a history is full is said before missing_body
 full-before-dup               HIST-16 a retry to a full history is refused
 full-for-ever                 HIST-16 a history that was full stays so
@@ -651,6 +653,8 @@ dups-of-connection            HIST-18 only the same connection's retries are rec
 dups-with-body                HIST-18 a retry has to have the same body
 dups-as-spelled               HIST-18 cids are compared as they are spelled
 dups-until-confirmed          HIST-18 retries are recognised until the message is confirmed
+dups-until-dropped            HIST-18 retries are recognised while the message is retained
+dups-of-last-1000             HIST-18 the last 1,000 cids are remembered
 dups-delivered                HIST-18 a retry is delivered again
 dups-without-id               HIST-18 the reply to a retry has no id
 dups-without-dup              HIST-18 the reply to a retry has no dup

@@ -113,6 +113,10 @@ class FaultyMemoryPost(MemoryPost):
             sent = await super().send(entry, cid)
         except Full:
             self._was_full.add(to)
+            if fault("full-delivered"):
+                self._hand_out(
+                    replace(entry, id=self._inboxes[to].next_id(0), time=time.time_ns() // 1_000_000)
+                )
             if fault("full-but-stored"):
                 inbox = self._inboxes[to]
                 inbox.entries.append(replace(entry, id=inbox.next_id(0), time=time.time_ns() // 1_000_000))
@@ -145,6 +149,11 @@ class FaultyMemoryPost(MemoryPost):
                 return id
         id_known = super()._known_id(retry)
         if fault("dups-until-confirmed") and id_known and id_known <= self._inboxes[to].confirmed:
+            return None
+        retained = [entry.id for entry in self._inboxes[to].entries]
+        if fault("dups-until-dropped") and id_known not in retained:
+            return None
+        if fault("dups-of-last-1000") and retry not in [*self._known][-1000:]:
             return None
         return id_known
 
@@ -179,6 +188,9 @@ class FaultyMemoryPost(MemoryPost):
             inbox.dropped = inbox.entries.pop(0).id or START
         if fault("full-drops-newest") and len(inbox.after(inbox.confirmed)) > history_max:
             del inbox.entries[-2]
+        if fault("time-in-whole-seconds"):
+            stored = replace(stored, time=stored.time // 1000 * 1000)
+            inbox.entries[-1:] = [stored]
         if fault("time-in-seconds"):
             inbox.entries[-1:] = [replace(each, time=each.time // 1000) for each in inbox.entries[-1:]]
             stored = replace(stored, time=stored.time // 1000)

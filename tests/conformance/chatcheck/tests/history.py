@@ -55,11 +55,11 @@ def send_stored(sender: Conversation, to: str, body: object, **extra: object) ->
     return id_in(sender.msg(to, body, **extra))
 
 
-def send_many(sender: Conversation, to: str, bodies: list[Any]) -> list[str]:
-    """Send msgs without waiting for the replies between; their ids."""
+def send_many(sender: Conversation, to: str, bodies: list[Any], with_cids: bool = False) -> list[str]:
+    """Send msgs without waiting for the replies between; their ids. The cids are the bodies."""
     __tracebackhide__ = True
     for body in bodies:
-        sender.send(type="msg", to=to, body=body)
+        sender.send(type="msg", to=to, body=body, **({"cid": body} if with_cids else {}))
     return [id_in(sender.expect_reply(1)) for _ in bodies]
 
 
