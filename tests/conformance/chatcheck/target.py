@@ -28,6 +28,7 @@ from chatcheck.wire import Wire
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
+_DESTROY_SECONDS = 1.0  # for the end in order of a server of which nothing more is asked
 _REACHED_SECONDS = 5.0  # as long as an outage may be felt [STORE-10]
 _LOG_SHOWN_MAX = 4000
 
@@ -146,9 +147,11 @@ class Target:
         return os.pread(file, _LOG_SHOWN_MAX, start).decode("utf-8", "backslashreplace")
 
     def destroy(self) -> None:
-        """End what the suite has started."""
+        """End what the suite has started. A server that can, ends in order, and writes what it writes then."""
         if self._process is not None and self._process.poll() is None:
-            self.signal(signal.SIGKILL)
+            self.signal(signal.SIGTERM)
+            eventually(self._is_to_be_waited_for, within=_DESTROY_SECONDS)
+            self.signal(signal.SIGKILL)  # who ignores it, and what is left of its process group
             self._process.wait()
         self._log_file.close()
         if self.redis_control is not None:
@@ -163,6 +166,11 @@ class Target:
             self._process = processes.start(words, self._log_file, subprocess.STDOUT)
         except OSError as error:
             raise Unreachable(f"{words[0]}: {error.strerror}") from None
+
+    def _is_to_be_waited_for(self) -> bool:
+        """Has it ended? Until it is waited for, its process group is no other's."""
+        assert self._process is not None
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _accepts(self) -> bool:
         if self.can_start and self.exit_status() is not None:

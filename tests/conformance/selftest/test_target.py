@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 from chatcheck.target import Documented, Target
+from chatcheck.timing import eventually
 
 N_LINES = 500_000  # so many that it is still writing when it accepts connections
 TALKS = f"""
@@ -29,3 +31,45 @@ def test_the_log_is_whole_also_if_it_is_read_while_the_server_writes() -> None:
         target.destroy()
     assert done == "done"
     assert numbered == [f"line {n:06}" for n in range(N_LINES - len(numbered), N_LINES)]
+
+
+ENDS = """
+import signal, socket, subprocess, sys
+accepts = socket.create_server(("127.0.0.1", {port}))
+child = subprocess.Popen(["sleep", "60"])
+print(child.pid, flush=True)
+signal.signal(signal.SIGTERM, HANDLER)
+while True:
+    signal.pause()
+"""
+
+
+def ended(handler: str, folder: Path) -> tuple[str, bool]:
+    """What a server with that handler of SIGTERM leaves behind, and whether its child has ended."""
+    left = folder / "left"
+    code = ENDS.replace("HANDLER", handler.replace("LEFT", repr(str(left))))
+    target = Target(None, shlex.join([sys.executable, "-c", code]), None, Documented())
+    try:
+        target.ensure_running()
+        eventually(lambda: "\n" in target.log(), within=5)
+        child = Path("/proc", target.log().strip())
+    finally:
+        target.destroy()
+    return left.read_text() if left.exists() else "", eventually(lambda: is_gone(child), within=5)
+
+
+def is_gone(process: Path) -> bool:
+    """A process that has ended may wait to be buried."""
+    try:
+        return " Z " in (process / "stat").read_text()
+    except OSError:
+        return True
+
+
+def test_the_server_may_end_in_order(tmp_path: Path) -> None:
+    handler = "lambda *_: (open(LEFT, 'w').write('all in order'), sys.exit(0))"
+    assert ended(handler, tmp_path) == ("all in order", True)
+
+
+def test_a_server_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    assert ended("signal.SIG_IGN", tmp_path) == ("", True)
