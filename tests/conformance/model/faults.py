@@ -685,7 +685,11 @@ client-ping-confirms          HIST-22 a ping of the client's with the id confirm
 other-node-nothing            NODE-1  devices on other nodes get nothing
 other-node-first-device       NODE-1  on other nodes the first device gets the message
 other-node-twice              NODE-1  devices on other nodes get each message twice
+other-node-numbers-rounded    NODE-1  on other nodes 14 digits of a number arrive
+other-node-arrays-to-objects  NODE-1  on other nodes [] arrives as {}
 other-node-old-news           NODE-1  who signs on another node gets what was sent just before
+other-node-pattern            NODE-2  on other nodes `to` is taken for a pattern
+other-node-folded             NODE-2  on other nodes uids are compared without case
 other-node-prefix             NODE-2  on other nodes users whose uid begins like `to` get the message, too
 other-node-senders-devices    NODE-2  on other nodes the sender's devices get the message, too
 other-node-long-late          NODE-3  on other nodes messages of more than 1 KiB come 50 ms later
@@ -705,6 +709,7 @@ dead-node-loses               NODE-9  a message is stored 300 ms after the reply
 ids-of-node                   NODE-10 each node has ids of its own
 order-of-node                 NODE-10 each node delivers its own users' messages first
 confirmed-here-only           NODE-11 what is confirmed is known to one node only
+room-here-only                NODE-11 a full history has room again only on the node that got the pong
 dups-here-only                NODE-12 retries are known to one node only
 broadcast-here-only           NODE-13 a broadcast stays on its node
 broadcast-there-twice         NODE-13 a broadcast reaches other nodes' devices twice

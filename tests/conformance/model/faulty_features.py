@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .faults import fault
@@ -471,6 +472,12 @@ class FaultyFeatureServer(FeatureServer):
             return []
         if fault("other-node-first-device"):
             return devices[:1]
+        if fault("other-node-pattern"):
+            more = [d for uid, ds in self._devices.items() if fnmatchcase(uid, to) for d in ds.values()]
+            return devices + [d for d in more if d not in devices]
+        if fault("other-node-folded"):
+            more = [d for uid, ds in self._devices.items() if uid.lower() == to.lower() for d in ds.values()]
+            return devices + [d for d in more if d not in devices]
         if fault("other-node-prefix"):
             more = [d for uid, ds in self._devices.items() if uid.startswith(to) for d in ds.values()]
             return devices + [d for d in more if d not in devices]
@@ -479,6 +486,10 @@ class FaultyFeatureServer(FeatureServer):
         return devices
 
     def _hand_to(self, device: Connection, progress: Progress, entry: Entry) -> None:
+        if fault("other-node-numbers-rounded") and self._is_foreign(entry):
+            entry = replace(entry, body=_rounded(entry.body))
+        if fault("other-node-arrays-to-objects") and self._is_foreign(entry):
+            entry = replace(entry, body=entry.body.replace("[]", "{}"))
         if fault("other-node-twice") and entry.id is not None and self._is_foreign(entry):
             device.send(entry.text)
         repeated = self._repeated.get(device.fd)

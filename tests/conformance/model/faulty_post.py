@@ -258,6 +258,7 @@ class FaultyRedisPost(RedisPost):
         self._confirmed_here: dict[str, Id] = {}
         self._was_lost = False
         self._mine: set[str] = set()  # what this node has sent
+        self._full: set[str | None] = set()  # uids whose history was full when this node last looked
         self._n_ids = 0
         self._late: list[asyncio.Task[None]] = []
 
@@ -282,12 +283,17 @@ class FaultyRedisPost(RedisPost):
             return sent
         if (fault("stored-late") or fault("dead-node-loses")) and entry.to is not None and history_max:
             return await self._append_late(entry, cid, history_max)
+        if fault("room-here-only") and entry.to in self._full:
+            raise Full
         self._mine.add(json.dumps([entry.body, entry.sender, entry.to]))
         if fault("broadcast-here-only") and entry.to is None:
             self._hand_out(entry)
             return Sent()
         try:
             return await super()._append(entry, cid, history_max)
+        except Full:
+            self._full.add(entry.to)
+            raise
         except Unavailable:
             if fault("cut-off-sended"):
                 return Sent((1, 1))
@@ -310,6 +316,7 @@ class FaultyRedisPost(RedisPost):
         return await super().past(uid, since)
 
     async def confirm(self, uid: str, id: Id) -> None:
+        self._full.discard(uid)
         if fault("confirmed-here-only"):
             self._confirmed_here[uid] = id
             return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from chatcheck.claims import from_now_on
 from chatcheck.target import Server
+from chatcheck.tests.bodies import BODIES
 from chatcheck.tests.helpers import deliver_to_all, fds_of, fence_devices, fresh
 from chatcheck.tests.history import (
     confirm,
@@ -60,6 +62,47 @@ def test_each_device_on_each_node_gets_a_message_once(server: Server, node: Serv
     devices.pop(1).close()
     deliver_to_all(senders[0], uid, *devices)
     fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-1", "BODY-1")
+def test_whatever_a_body_is_it_reaches_the_other_node_as_that(server: Server, node: Server) -> None:
+    r"""NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal as
+    binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and `[]` as
+    they were, with nothing added or dropped at any level."
+    """
+    alice, uid = server.signed(), server.uid()
+    devices = [node.signed(uid), server.signed(uid)]
+    for body in BODIES:
+        alice.send_text(f'{{"type":"msg","to":"{uid}","body":{body}}}')
+    for body in map(json.loads, BODIES):
+        for device in devices:
+            device.expect_delivery(body, alice.uid)
+        alice.expect_reply(1)
+    fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-2", "NODE-1")
+def test_uids_that_are_alike_are_kept_apart_on_every_node(server: Server, node: Server) -> None:
+    """NODE-2: "Nobody else on any node MUST get it."
+
+    NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    Uids that a channel or a pattern of Redis might take for one, or that nodes might cut (UID-4).
+    """
+    alice, mark = server.signed(), "m" + fresh()
+    tails = ["", "*", "?", "m", "[m]", ":", ":m", " ", "\\", "%", "\u00e5", "a\u030a", "\u65e5"]
+    uids = [mark + tail for tail in tails] + [
+        mark.upper(),
+        "*" + mark,
+        *(mark + "m" * 100 + last for last in "12"),
+    ]
+    devices = [node.signed(uid) for uid in uids]
+    for uid, device in zip(uids, devices, strict=True):
+        deliver_to_all(alice, uid, device)
+    for device in devices:
+        device.fence()
 
 
 @pytest.mark.spec("NODE-1")
@@ -233,6 +276,34 @@ def test_what_is_confirmed_on_one_node_does_not_come_again_on_another(server: Se
         expect_all(last, later, alice.uid)
         confirm(there, last, more[-1])
         fence_devices(bob, *devices, last)
+
+
+@pytest.mark.spec("NODE-11", "HIST-16")
+@pytest.mark.feature("history")
+def test_a_history_is_full_on_every_node_and_has_room_again_on_every_node(
+    server: Server, node: Server
+) -> None:
+    """NODE-11: "With the feature `history`, a pong to one node MUST confirm for all: what it confirms does
+    not come again after a sign without `since` on another node."
+
+    HIST-16: "A msg to a uid that has as many messages which are not confirmed as the server's documented
+    limit MUST be answered as `full`, and is not stored."
+
+    Half of the messages come by one node, and half by the other.
+    """
+    senders, uid, n_max = [server.signed(), node.signed()], server.uid(), server.documented.history_max
+    send_many(senders[0], uid, some(n_max // 2))
+    last = send_many(senders[1], uid, some(n_max - n_max // 2))[-1]
+    for sender in senders:
+        sender.send(type="msg", to=uid, body=fresh())
+        sender.expect_reply(0, "full")
+    bob = reader(server, uid)
+    while id_in(bob.recv()) != last:
+        pass
+    confirm(server, bob, last)
+    for sender in senders[::-1]:
+        deliver_to_all(sender, uid, bob)
+    bob.fence()
 
 
 @pytest.mark.spec("NODE-12")
