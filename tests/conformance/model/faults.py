@@ -521,12 +521,16 @@ wrong-type-exits              STORE-13  a key of the wrong type ends the server
 wrong-type-unavailable        STORE-13  a key of the wrong type makes signs unavailable for ever
 odd-member-exits              STORE-13  a member that is not ASCII ends the server
 broadcast-refused-past-1k     CAST-1  a broadcast of more than 1 KiB has no body
+broadcast-to-refused          CAST-1  a broadcast with an invalid `to` is refused
 broadcast-null-refused        CAST-1  null is no body of a broadcast
 broadcast-without-cid         CAST-1  the reply to a broadcast has no cid
 broadcast-not-to-sender       CAST-2  the sending connection does not get its broadcast
 broadcast-twice-to-sender     CAST-2  the sending connection gets its broadcast twice
 broadcast-first-devices       CAST-2  only the first device of each user gets a broadcast
 broadcast-misses-newest       CAST-2  the connection that signed last misses a broadcast
+broadcast-to-64               CAST-2  64 devices get a broadcast
+broadcast-dups                CAST-2  a broadcast with the cid of another is taken for a retry
+broadcast-from-number         CAST-2  `from` is a number in a broadcast if the uid is one
 broadcast-to-20               CAST-2  20 devices get a broadcast
 broadcast-twice-after-move    CAST-2  who has signed again gets a broadcast twice
 broadcast-unmarked            CAST-2  a broadcast does not say that it is one
@@ -624,6 +628,7 @@ pings-first-id                HIST-12 the ping has the id of the first of severa
 pings-late                    HIST-12 the ping comes after 3 s
 pings-after-silence           HIST-12 the ping comes when deliveries pause
 pings-live-only               HIST-12 no ping follows what waited
+pings-not-after-broadcast     HIST-12 a broadcast behind the deliveries takes their ping away
 pings-first-device            HIST-12 only the first device is pinged
 pings-wait-for-pong           HIST-12 while a ping is not answered there is no other
 pongs-ignored                 HIST-13 pongs confirm nothing
@@ -634,6 +639,8 @@ pongs-back                    HIST-13 a pong with an older id takes newer ones b
 pongs-all                     HIST-13 a pong confirms what was delivered after its ping as well
 delivered-is-confirmed        HIST-14 what was delivered does not come again
 pinged-is-confirmed           HIST-14 what a ping was sent for does not come again
+broadcast-is-confirmed        HIST-14 a broadcast confirms what its devices got before
+late-pong-for-next-uid        HIST-14 after a sign as another a late pong confirms for the new uid
 close-is-confirmed            HIST-14 a device that closes in order has confirmed what it got
 retains-100                   HIST-15 100 messages are retained
 retains-one-less              HIST-15 one message less is retained than documented

@@ -97,6 +97,7 @@ class FaultyFeatureServer(FeatureServer):
         self._signs: Counter[str] = Counter()  # fd -> how many
         self._uids: dict[str, set[str]] = defaultdict(set)  # fd -> as whom it has signed
         self._kept: list[Entry] = []  # broadcasts
+        self._broadcast_cids: set[tuple[str, str]] = set()  # with their senders
         self._seen: dict[str, int] = {}  # uid -> how many broadcasts there were when it signed last
         self._came: set[str] = set()  # uids whose past has come to a device
         self._held: dict[str, str] = {}  # fd -> a delivery that the next one overtakes
@@ -192,6 +193,12 @@ class FaultyFeatureServer(FeatureServer):
             return failed("missing_body", cid)
         if fault("broadcast-null-refused") and body == "null":
             return failed("missing_body", cid)
+        if fault("broadcast-to-refused") and self._has_to and request.to is None:
+            return failed("invalid_to", cid)
+        if fault("broadcast-dups") and cid is not None:
+            if (uid, cid) in self._broadcast_cids:
+                return done(SENDED, cid)
+            self._broadcast_cids.add((uid, cid))
         if body is None:
             if fault("denied-before-body") and not self._may_broadcast(uid):
                 return failed("denied", cid)
@@ -244,6 +251,7 @@ class FaultyFeatureServer(FeatureServer):
     def _read(self, message: Message) -> Request:
         request = super()._read(message)
         members: Reply = json.loads(message.payload)
+        self._has_to = "to" in members
         since, cid = members.get("since"), members.get("cid")
         if isinstance(since, str):
             lax = {
@@ -267,6 +275,7 @@ class FaultyFeatureServer(FeatureServer):
         return request
 
     _spelled: str | None = None
+    _has_to = False
 
     # sign
 
@@ -456,6 +465,8 @@ class FaultyFeatureServer(FeatureServer):
             devices = [d for d in devices if d is not self._newest or d in own]
         if fault("broadcast-to-20"):
             devices = own + [d for d in devices if d not in own][:19]
+        if fault("broadcast-to-64"):
+            devices = own + [d for d in devices if d not in own][:63]
         if fault("broadcast-twice-after-move"):
             devices = devices + [d for d in devices if self._signs[d.fd] > 1]
         if fault("broadcast-to-strangers"):
@@ -495,6 +506,11 @@ class FaultyFeatureServer(FeatureServer):
         repeated = self._repeated.get(device.fd)
         if repeated and entry.id and repeated.id and entry.id > repeated.id:
             device.send(self._repeated.pop(device.fd).text)
+        if entry.id is None and fault("broadcast-is-confirmed") and device.uid:
+            soon(self._post.confirm(device.uid, progress.newest))
+        if entry.id is None and fault("pings-not-after-broadcast") and progress.asking:
+            progress.asking.cancel()
+            progress.asking = None
         super()._hand_to(device, progress, entry)
         if fault("delivered-is-confirmed") and entry.id and device.uid:
             soon(self._post.confirm(device.uid, entry.id))
@@ -533,6 +549,8 @@ class FaultyFeatureServer(FeatureServer):
         if fault("broadcast-in-ascii"):
             text = json.dumps(message["body"], ensure_ascii=False)
             message["body"] = json.loads(text.encode("ascii", "replace"))
+        if fault("broadcast-from-number") and message["from"].isdecimal():
+            message["from"] = int(message["from"])
         if fault("broadcast-marked-true"):
             message["broadcast"] = True
         if fault("broadcast-has-id"):
@@ -621,5 +639,7 @@ class FaultyFeatureServer(FeatureServer):
         if progress and id and fault("later-pong-confirms") and id > progress.newest:
             await self._post.confirm(uid, progress.newest)
         if id and fault("foreign-pong-confirms") and uid:
+            await self._post.confirm(uid, id)
+        if id and fault("late-pong-for-next-uid") and payload in self._asked.get(connection.fd, {}):
             await self._post.confirm(uid, id)
         await super()._ponged(connection, payload)

@@ -15,7 +15,6 @@ from chatcheck.raw_client import BINARY
 from chatcheck.target import Server
 from chatcheck.tests.bodies import BIG, BODIES, EXACT, expect_exactly
 from chatcheck.tests.helpers import fresh
-from chatcheck.transcript import show_text
 from chatcheck.verdict import Mismatch, not_applicable
 
 N_OTHERS_MAX = 50

@@ -12,8 +12,14 @@ from chatcheck.client import Client
 from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
 from chatcheck.tests.bodies import BODIES
-from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
-from chatcheck.tests.history import send_many, some
+from chatcheck.tests.helpers import (
+    deliver_to_all,
+    fence_devices,
+    fresh,
+    fresh_number,
+    send_in_one_write,
+)
+from chatcheck.tests.history import await_ping, expect_stored, send_many, send_stored, silent, some
 from chatcheck.verdict import untested
 
 pytestmark = pytest.mark.feature("broadcast")
@@ -65,9 +71,11 @@ def test_a_broadcast_is_answered_with_status_1(server: Server) -> None:
         sender.expect_reply(1, msg="sended", **echoed(cid))
     sender.send(type="broadcast", body=fresh(), cid=7)
     assert "cid" not in sender.expect_reply(0, "invalid_cid")
-    sender.send(type="broadcast", body=1, to=7)
-    sender.expect_broadcast(1, sender.uid)
-    assert "cid" not in sender.expect_reply(1)
+    undefined: list[object] = [7, "", []]  # for a broadcast has no 'to' (JSON-4)
+    for to in undefined:
+        sender.send(type="broadcast", body=1, to=to)
+        sender.expect_broadcast(1, sender.uid)
+        assert "cid" not in sender.expect_reply(1)
     sender.fence()
 
 
@@ -94,9 +102,9 @@ def test_each_of_many_devices_gets_the_broadcast_once(server: Server) -> None:
     """CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B
     is the body and F the sender's uid; the sending connection is one of them."
     """
-    early = [server.signed() for _ in range(15)]
+    early = [server.signed() for _ in range(35)]
     sender = server.broadcaster()
-    late = [server.signed() for _ in range(15)]
+    late = [server.signed() for _ in range(35)]
     broadcast_to_all(sender, *early, *late)
     broadcast_to_all(sender, *early, *late)
     for device in (sender, *early, *late):
@@ -143,6 +151,47 @@ def test_a_body_arrives_as_it_was_and_a_msg_is_no_broadcast(server: Server) -> N
     bob.fence()
 
 
+@pytest.mark.spec("CAST-2", "CAST-1")
+def test_a_broadcast_is_never_a_retry(server: Server) -> None:
+    """CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B
+    is the body and F the sender's uid; the sending connection is one of them."
+
+    CAST-1: "A broadcast of a signed connection with a `body` MUST be answered with status 1, unless [CAST-9]
+    refuses it."
+
+    With the cid of a broadcast, or of a msg to whomever; nor is a msg one of a broadcast (HIST-19).
+    """
+    sender, bob, cid, body = server.broadcaster(), server.signed(), fresh(), fresh()
+    assert "dup" not in sender.msg(bob.uid, body, cid=cid)
+    bob.expect_delivery(body, sender.uid)
+    for _ in range(2):
+        sender.send(type="broadcast", body=body, cid=cid)
+        for device in (sender, bob):
+            device.expect_broadcast(body, sender.uid)
+        assert "dup" not in sender.expect_reply(1, msg="sended", **echoed(cid))
+    other = fresh()
+    sender.send(type="broadcast", body=body, cid=other)
+    for device in (sender, bob):
+        device.expect_broadcast(body, sender.uid)
+    sender.expect_reply(1)
+    assert "dup" not in sender.msg(bob.uid, body, cid=other)
+    bob.expect_delivery(body, sender.uid)
+    bob.fence()
+
+
+@pytest.mark.spec("CAST-2", "UID-5")
+def test_the_sender_of_a_broadcast_is_a_string(server: Server) -> None:
+    """CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B
+    is the body and F the sender's uid; the sending connection is one of them."
+
+    UID-5: "In the member `from` of a delivery a uid MUST be a string."
+    """
+    sender, bob = server.connect(), server.signed()
+    sender.sign(server.documented.broadcaster or fresh_number(), **from_now_on())
+    broadcast_to_all(sender, bob)
+    bob.fence()
+
+
 @pytest.mark.spec("CAST-2", "BODY-1")
 def test_whatever_a_body_is_it_is_broadcast_as_that(server: Server) -> None:
     r"""CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B
@@ -155,6 +204,7 @@ def test_whatever_a_body_is_it_is_broadcast_as_that(server: Server) -> None:
     sender, bob = server.broadcaster(), server.signed()
     bodies = [f'["{fresh()}",{body}]' for body in BODIES]
     for body in bodies:
+        sender.own_words.add({"type": "broadcast", "body": json.loads(body)})
         sender.send_text(f'{{"type":"broadcast","body":{body}}}')
     for body in map(json.loads, bodies):
         for device in (sender, bob):
@@ -332,6 +382,32 @@ def test_a_broadcast_is_no_part_of_the_history(server: Server) -> None:
     fence_devices(first, second)
     bob.sign(bob.uid, since="0-0")
     bob.fence()
+
+
+@pytest.mark.spec("HIST-12", "HIST-13", "HIST-14")
+@pytest.mark.feature("history")
+def test_a_broadcast_changes_nothing_of_what_is_confirmed(server: Server) -> None:
+    """HIST-12: "After deliveries of msgs a server MUST send the device a ping whose payload is the id of the
+    last of them, within a documented time; the reference server does within a second."
+
+    HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest when
+    a msg that the connection sends behind it is answered: without `since` they do not come again, on no
+    device."
+
+    HIST-14: "A message that was delivered and not confirmed MUST come again after the next sign without
+    `since` of another connection."
+    """
+    sender, bob = server.broadcaster(), silent(server, server.uid())
+    id = send_stored(sender, bob.uid, body := fresh())
+    expect_stored(bob, body, sender.uid)
+    broadcast_to_all(sender, bob)
+    await_ping(server, bob, id)
+    broadcast_to_all(sender, bob)
+    again = silent(server, bob.uid)
+    assert expect_stored(again, body, sender.uid) == id
+    bob.pong(id.encode())
+    bob.msg(server.uid(), 0)
+    fence_devices(bob, again, silent(server, bob.uid))
 
 
 # CAST-7: order.

@@ -306,3 +306,28 @@ def test_no_other_frame_confirms_anything(server: Server) -> None:
     last = silent(server, again.uid)
     assert expect_stored(last, body, alice.uid) == id
     fence_devices(again, last)
+
+
+@pytest.mark.spec("HIST-14")
+def test_a_late_pong_confirms_nothing_of_the_next_uid(server: Server) -> None:
+    """HIST-14: "A message that was delivered and not confirmed MUST come again after the next sign without
+    `since` of another connection."
+
+    The device was pinged as one user and answers as another, whose message is older. Twin: the right pong.
+    """
+    alice, old, new = server.signed(), server.uid(), server.uid()
+    waiting = send_stored(alice, new, body := fresh())
+    mover = silent(server, old)
+    last = send_many(alice, old, bodies := some(3))[-1]
+    expect_all(mover, bodies, alice.uid)
+    await_ping(server, mover, last)
+    mover.sign(new)
+    assert expect_stored(mover, body, alice.uid) == waiting
+    mover.pong(last.encode())
+    mover.msg(server.uid(), 0)
+    again = silent(server, new)
+    assert expect_stored(again, body, alice.uid) == waiting
+    await_ping(server, mover, waiting)
+    mover.pong(waiting.encode())
+    mover.msg(server.uid(), 0)
+    fence_devices(mover, again, silent(server, new))
