@@ -465,6 +465,8 @@ def test_broadcasts_keep_their_place_behind_msgs_that_waited(server: Server) -> 
         {"type": "msg", "to": live.uid, "body": later[1]},
         {"type": "broadcast", "body": later[2]},
     ]
+    for request in requests:
+        sender.own_words.add(request)
     send_in_one_write(sender, map(dump, requests))
     sender.expect_reply(1)
     sender.uid = live.uid
