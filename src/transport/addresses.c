@@ -10,7 +10,9 @@
 #include "chat/str_table.h"
 
 enum {
-    IPV6_PREFIX_SIZE = 8 /* bytes */
+    IPV4_SIZE = 4, /* bytes */
+    IPV6_SIZE = 16,
+    IPV6_PREFIX_SIZE = 8
 };
 
 struct address {
@@ -47,11 +49,15 @@ static struct str address_of(int socket, struct sockaddr_storage *room)
     (void)getpeername(socket, (struct sockaddr *)room, &size);
     if (room->ss_family == AF_INET) {
         const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)room;
-        return (struct str){(const char *)&ipv4->sin_addr, sizeof ipv4->sin_addr};
+        return (struct str){(const char *)&ipv4->sin_addr, IPV4_SIZE};
     }
     if (room->ss_family == AF_INET6) {
         const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)room;
-        return (struct str){(const char *)&ipv6->sin6_addr, IPV6_PREFIX_SIZE};
+        const char *bytes = (const char *)&ipv6->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr)) { /* whoever listens on [::] hears IPv4, too */
+            return (struct str){bytes + IPV6_SIZE - IPV4_SIZE, IPV4_SIZE};
+        }
+        return (struct str){bytes, IPV6_PREFIX_SIZE};
     }
     return STR("");
 }
