@@ -56,36 +56,24 @@ static void on_opened(void *ctx, const struct inbox_page *page)
     sign_bind(slot->session->router, slot);
 }
 
-/* [HIST-20] Again as the same uid: what this connection has got does not come again. */
-static bool resumes(const struct session *session, const struct request *request)
+/* Does it sign again as the uid that it is signed as? */
+static bool is_same(const struct session *session, const struct request *request)
 {
-    return session->reader != NULL && !request->has_since &&
-           str_eq(session_uid(session), request->uid);
+    return session->reader != NULL && str_eq(session_uid(session), request->uid);
 }
 
 /* Looked at before the bind: whatever is stored after it, the reader finds. */
 void history_sign_ask(struct router *router, struct slot *slot)
 {
     const struct request *request = &slot->request;
-    slot->resumes = resumes(slot->session, request);
-    if (slot->resumes) {
+    slot->is_same_uid = is_same(slot->session, request);
+    slot->resumes = slot->is_same_uid && !request->has_since;
+    if (slot->resumes) { /* [HIST-20] what this connection has got does not come again */
         sign_bind(router, slot);
         return;
     }
     const struct message_id *after = request->has_since ? &request->since : NULL;
     router->store->inbox->read(router->store, request->uid, after, 0, on_opened, slot);
-}
-
-void history_begin(const struct slot *slot)
-{
-    struct session *session = slot->session;
-    if (slot->resumes || session->closed) {
-        return;
-    }
-    if (session->reader == NULL) {
-        session->reader = mem_alloc(sizeof *session->reader);
-    }
-    reader_begin(session, slot->after, slot->reply.has_gap);
 }
 
 /* ---- messages ---- */
@@ -218,6 +206,31 @@ void history_tick(struct router *router)
         }
     }
     history->n_to_ping = n_kept;
+}
+
+/* [HIST-12] [HIST-13] What it has got as the same uid is still asked about, and now, for the cursor
+ * moves. As another uid it says nothing of what it got before. */
+static void settle_pings(struct session *session, bool is_same_uid)
+{
+    if (!is_same_uid) {
+        session->reader->n_pings = 0;
+        session->reader->n_unpinged = 0;
+    } else if (session->reader->n_unpinged > 0) {
+        ping(session);
+    }
+}
+
+void history_begin(const struct slot *slot)
+{
+    struct session *session = slot->session;
+    if (slot->resumes || session->closed) {
+        return;
+    }
+    if (session->reader == NULL) {
+        session->reader = mem_alloc(sizeof *session->reader);
+    }
+    settle_pings(session, slot->is_same_uid);
+    reader_begin(session, slot->after, slot->reply.has_gap);
 }
 
 /* [HIST-13] Whoever answers a ping has read what came before it, and so what came before earlier

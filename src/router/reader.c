@@ -210,8 +210,6 @@ void reader_begin(struct session *session, struct message_id after, bool gap_tol
     reader->generation++;
     reader->cursor = after;
     reader->gap_told = gap_told;
-    reader->n_pings = 0;
-    reader->n_unpinged = 0;
     read_on(session);
 }
 

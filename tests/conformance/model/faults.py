@@ -607,6 +607,7 @@ since-once                    HIST-8  a second sign of a connection with `since`
 since-ignored                 HIST-8  `since` is ignored
 bad-since-ignored             HIST-9  a `since` that is no id is ignored
 bad-since-signs               HIST-9  a `since` that is no id is refused, and the connection is signed
+bad-since-forgets-pings       HIST-9  after a `since` that is no id the pong to an older ping confirms nothing
 bad-since-before-uid          HIST-9  a `since` that is no id is said before an invalid uid
 since-leading-zeros           HIST-9  an id may have leading zeros
 since-trimmed                 HIST-9  white space around an id is removed
@@ -629,10 +630,12 @@ pings-late                    HIST-12 the ping comes after 3 s
 pings-after-silence           HIST-12 the ping comes when deliveries pause
 pings-live-only               HIST-12 no ping follows what waited
 pings-not-after-broadcast     HIST-12 a broadcast behind the deliveries takes their ping away
+pings-not-after-resign        HIST-12 the same sign again takes the ping of the deliveries before it away
 pings-first-device            HIST-12 only the first device is pinged
 pings-wait-for-pong           HIST-12 while a ping is not answered there is no other
 pongs-ignored                 HIST-13 pongs confirm nothing
 pongs-first-device            HIST-13 only the first device's pongs confirm
+resign-forgets-pings          HIST-13 after the same sign again the pong to an older ping confirms nothing
 pongs-late                    HIST-13 a pong takes effect after 300 ms
 pongs-one-message             HIST-13 a pong confirms the one message with its id
 pongs-back                    HIST-13 a pong with an older id takes newer ones back

@@ -175,6 +175,8 @@ class FaultyFeatureServer(FeatureServer):
         is_refused = request.type == "msg" and uid and request.to and body is None
         if fault("dups-of-refused") and is_refused and isinstance(self._post, FaultyMemoryPost):
             self._post.remember(request.to or "", uid or "", cid or "")
+        if request.type == "sign" and request.since_is_invalid and fault("bad-since-forgets-pings"):
+            self._asked.pop(connection.fd, None)
         if request.type == "sign" and request.since_is_invalid and fault("bad-since-before-uid"):
             return failed("invalid_since", cid)
         return None
@@ -326,6 +328,11 @@ class FaultyFeatureServer(FeatureServer):
         entries = self._change_past(request, past.entries)
         if fault("move-without-past") and connection.uid not in (None, request.uid):
             entries = []
+        if before and is_same and fault("resign-forgets-pings"):
+            self._asked.pop(connection.fd, None)
+        if before and is_same and before.asking and fault("pings-not-after-resign"):
+            before.asking.cancel()
+            before.asking = None
         if before and is_same and request.since is None:
             if fault("resign-brings-again"):
                 before.floor, before.got = START, set()

@@ -331,3 +331,43 @@ def test_a_late_pong_confirms_nothing_of_the_next_uid(server: Server) -> None:
     mover.pong(waiting.encode())
     mover.msg(server.uid(), 0)
     fence_devices(mover, again, silent(server, new))
+
+
+SIGNS_BETWEEN: dict[str, dict[str, str]] = {
+    "again": {},
+    "since": {"since": LAST_ID},
+    "refused": {"since": "x"},
+}
+
+
+@pytest.mark.spec("HIST-12", "HIST-13", "HIST-9")
+@pytest.mark.parametrize("how", SIGNS_BETWEEN)
+def test_a_sign_between_takes_neither_ping_nor_pong_away(server: Server, how: str) -> None:
+    """HIST-12: "After deliveries of msgs a server MUST send the device a ping whose payload is the id of the
+    last of them, within a documented time; the reference server does within a second."
+
+    HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest
+    when a msg that the connection sends behind it is answered: without `since` they do not come again, on
+    no device."
+
+    HIST-9: "A sign whose `since` is not an id MUST be answered as `invalid_since`, and changes nothing."
+
+    A sign as the same uid: between the deliveries and their ping, and between that and its pong.
+    """
+    alice, bob = server.signed(), silent(server, server.uid())
+
+    def sign_between() -> None:
+        if how == "refused":
+            bob.send(type="sign", uid=server.uid(), **SIGNS_BETWEEN[how])
+            bob.expect_reply(0, "invalid_since")
+        else:
+            bob.sign(bob.uid, **SIGNS_BETWEEN[how])
+
+    ids = send_many(alice, bob.uid, bodies := some(3))
+    expect_all(bob, bodies, alice.uid)
+    sign_between()
+    await_ping(server, bob, ids[-1])
+    sign_between()
+    bob.pong(ids[-1].encode())
+    bob.msg(server.uid(), 0)
+    fence_devices(bob, silent(server, bob.uid))
