@@ -603,6 +603,7 @@ since-skips-one               HIST-8  the message behind `since` does not come
 since-as-text                 HIST-8  `since` is compared as a string
 since-ms-only                 HIST-8  of `since` only the milliseconds are compared
 since-confirmed-left-out      HIST-8  with `since` only what is not confirmed comes
+full-page-cut                 HIST-8  of what waits the last does not come if they are a multiple of 100
 since-once                    HIST-8  a second sign of a connection with `since` brings nothing
 since-ignored                 HIST-8  `since` is ignored
 bad-since-ignored             HIST-9  a `since` that is no id is ignored
@@ -722,6 +723,7 @@ confirmed-here-only           NODE-11 what is confirmed is known to one node onl
 room-here-only                NODE-11 a full history has room again only on the node that got the pong
 dups-here-only                NODE-12 retries are known to one node only
 broadcast-here-only           NODE-13 a broadcast stays on its node
+cut-off-misses-broadcasts     NODE-13 a node that was cut off has missed the broadcasts, not the msgs
 broadcast-there-twice         NODE-13 a broadcast reaches other nodes' devices twice
 cid-required                  COMPAT-1  a request without cid is refused
 token-renamed                 COMPAT-1  the token is called "session"

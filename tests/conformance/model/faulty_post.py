@@ -217,6 +217,8 @@ class FaultyMemoryPost(MemoryPost):
             entries = entries[1:]
         if fault("since-confirmed-left-out") and since is not None:
             entries = [entry for entry in entries if (entry.id or START) > inbox.confirmed]
+        if fault("full-page-cut") and len(entries) % 100 == 0:
+            entries = entries[:-1]
         if fault("pongs-one-message") and since is None:
             entries = [entry for entry in inbox.entries if (uid, entry.id or START) not in self._confirmed]
         return replace(past, entries=entries, has_gap=self._has_gap(inbox, since, past.has_gap))
@@ -344,5 +346,11 @@ class FaultyRedisPost(RedisPost):
         if fault("cut-off-reversed"):
             for _, fields in reversed(missed):
                 self._hand_out(read_entry(fields, fields[b"id"]))
-        if missed and (fault("cut-off-reversed") or fault("cut-off-misses")):
+        if fault("cut-off-misses-broadcasts"):
+            entries = [read_entry(fields, fields[b"id"]) for _, fields in missed]
+            for entry in entries:
+                if entry.to is not None:
+                    self._hand_out(entry)
+        skips = ("cut-off-reversed", "cut-off-misses", "cut-off-misses-broadcasts")
+        if missed and any(map(fault, skips)):
             await self._move(id_of(missed[-1][0]))

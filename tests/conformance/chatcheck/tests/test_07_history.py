@@ -412,6 +412,34 @@ def test_since_brings_what_is_behind_it_and_nothing_else(server: Server) -> None
     fence_devices(*devices)
 
 
+PAGES = [10, 16, 20, 25, 32, 50, 64, 100, 128, 200, 250, 256, 500]
+
+
+@pytest.mark.spec("HIST-8", "HIST-7")
+def test_however_many_wait_the_last_one_comes(server: Server) -> None:
+    """HIST-8: "The reply to a sign with `since` MUST be followed by every retained message of the uid with an
+    id after `since`, oldest first, then by live ones."
+
+    HIST-7: "The reply to a sign without `since` MUST be followed by every retained message of the uid that no
+    device has confirmed, oldest first, then by live ones."
+
+    As many as a server may read at once, one less and one more. Twin: a live one comes behind them.
+    """
+    alice, uid = server.signed(), server.uid()
+    ids = send_many(alice, uid, bodies := some(PAGES[-1] + 3))
+    device = silent(server, uid, since=LAST_ID)
+    for n in sorted({page + more for page in PAGES for more in (-1, 0, 1)}):
+        device.sign(uid, since=ids[-n - 1])
+        assert expect_all(device, bodies[-n:], alice.uid) == ids[-n:]
+    fence_devices(device)
+    for n in (100, 128):
+        away = server.uid()
+        send_many(alice, away, bodies[:n])
+        late = silent(server, away)
+        expect_all(late, bodies[:n], alice.uid)
+        fence_devices(late)
+
+
 @pytest.mark.spec("HIST-8")
 def test_since_is_compared_as_numbers(server: Server) -> None:
     """HIST-8: "The reply to a sign with `since` MUST be followed by every retained message of the uid with an

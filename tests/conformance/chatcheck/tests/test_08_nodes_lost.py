@@ -200,6 +200,44 @@ def test_a_node_that_is_cut_off_says_so_and_catches_up(server: Server, how: str)
         fence_devices(*devices)
 
 
+@pytest.mark.spec("NODE-13", "NODE-8", "CAST-7")
+@pytest.mark.feature("broadcast")
+def test_a_node_that_was_cut_off_catches_up_with_broadcasts(server: Server) -> None:
+    """NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
+    devices MUST get what was sent to them meanwhile, in order and once."
+
+    CAST-7: "What one connection sends, broadcasts and msgs, MUST arrive at each device in the order in which
+    it was sent."
+    """
+    uid = server.uid()
+    with server.node_on_a_wire() as (node, wire):
+        alice, carol, device = server.broadcaster(), node.signed(), node.signed(uid)
+        wire.cut()
+        try:
+            carol.send(type="msg", to=server.uid(), body=fresh())
+            carol.expect_reply(0, "unavailable")
+            bodies = some(12)
+            for number, body in enumerate(bodies):
+                if number % 3:
+                    alice.broadcast(body)
+                else:
+                    alice.msg(uid, body)
+        finally:
+            wire.mend()
+        for number, body in enumerate(bodies):
+            if number % 3:
+                device.expect_broadcast(body, alice.uid)
+                carol.expect_broadcast(body, alice.uid)
+            else:
+                device.expect_delivery(body, alice.uid)
+        assert eventually(lambda: is_available(carol, node.uid()), within=HEALED_SECONDS, every=0.1)
+        for client in (device, carol):
+            client.fence()
+
+
 @pytest.mark.spec("NODE-8", "NODE-1")
 def test_a_node_that_was_cut_off_for_longer_than_a_death_is_no_other(server: Server) -> None:
     """NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
