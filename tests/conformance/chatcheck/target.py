@@ -147,7 +147,7 @@ class Target:
         return os.pread(file, _LOG_SHOWN_MAX, start).decode("utf-8", "backslashreplace")
 
     def destroy(self) -> None:
-        """End what the suite has started. A server that can, ends in order, and writes what it writes then."""
+        """End what the suite has started. A server that can ends in order, and writes what it writes then."""
         if self._process is not None and self._process.poll() is None:
             self.signal(signal.SIGTERM)
             eventually(self._is_to_be_waited_for, within=_DESTROY_SECONDS)

@@ -2,10 +2,10 @@
 
     python -m model.prove_chatd [NAME]...
 
-Each patch in chatd_faults/ is a fault as a tired colleague would make it; its first line names the clause that
-it breaks and says how, and a second one may name all that fails in core (for steady.py). chatd as it is passes
-the checks of all these clauses. Then it is built with each patch alone, cmake -DCHAT_FAULT=NAME, and a check of
-its clause has to fail. Clauses of sections 6 to 8 are checked with these features switched on.
+Each patch in chatd_faults/ is a fault as a tired colleague would make it; its first line names the clause
+that it breaks and says how, and a second one may name all that fails in core (for steady.py). chatd as it is
+passes the checks of all these clauses. Then it is built with each patch alone, cmake -DCHAT_FAULT=NAME, and a
+check of its clause has to fail. Clauses of sections 6 to 8 are checked with these features switched on.
 """
 
 import os
