@@ -29,6 +29,7 @@ if(CHAT_FAULT)
   chat_copy_source(${CHAT_SOURCE})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${faults}/${CHAT_FAULT}.patch)
   find_program(CHAT_PATCH patch REQUIRED)
-  execute_process(COMMAND ${CHAT_PATCH} --strip=1 --fuzz=0 --silent --input=${faults}/${CHAT_FAULT}.patch
+  execute_process(COMMAND ${CHAT_PATCH} --strip=1 --fuzz=0 --silent --no-backup-if-mismatch
+                          --input=${faults}/${CHAT_FAULT}.patch
                   WORKING_DIRECTORY ${CHAT_SOURCE} COMMAND_ERROR_IS_FATAL ANY)
 endif()
