@@ -53,9 +53,9 @@ def _digits_to_number(body: str) -> str:
 
 
 CHANGES_OF_BODIES = {
-    "numbers-rounded": _rounded,
-    "cut-at-nul": _cut_at_nul,
-    "digits-to-number": _digits_to_number,
+    "offline-numbers-rounded": _rounded,
+    "offline-cut-at-nul": _cut_at_nul,
+    "offline-digits-to-number": _digits_to_number,
 }
 
 
@@ -361,7 +361,7 @@ class FaultyFeatureServer(FeatureServer):
         if fault("offline-objects-to-arrays"):
             entries = [replace(each, body=each.body.replace("{}", "[]")) for each in entries]
         for name, change in CHANGES_OF_BODIES.items():
-            if fault(f"offline-{name}"):
+            if fault(name):
                 entries = [replace(each, body=change(each.body)) for each in entries]
         if fault("past-by-sender"):
             entries = sorted(entries, key=lambda entry: entry.sender)
