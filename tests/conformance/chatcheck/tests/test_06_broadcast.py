@@ -162,6 +162,9 @@ def test_a_broadcast_is_never_a_retry(server: Server) -> None:
     With the cid of a broadcast, or of a msg to whomever; nor is a msg one of a broadcast (HIST-19).
     """
     sender, bob, cid, body = server.broadcaster(), server.signed(), fresh(), fresh()
+    sender.send(type="msg", to=sender.uid, body=body, cid=cid)
+    sender.expect_delivery(body, sender.uid)
+    sender.expect_reply(1)
     assert "dup" not in sender.msg(bob.uid, body, cid=cid)
     bob.expect_delivery(body, sender.uid)
     for _ in range(2):
