@@ -530,7 +530,8 @@ class FaultyFeatureServer(FeatureServer):
             self._change_broadcast(message)
         else:
             self._change_delivery(message)
-        text = json.dumps(message, ensure_ascii=False)
+        if json.dumps(message) != json.dumps(json.loads(text)):  # else it is as it was, digit for digit
+            text = json.dumps(message, ensure_ascii=False)
         is_own = message["from"] == device.uid
         size = len(text)
         late = (
