@@ -698,6 +698,46 @@ static void test_pong_that_answers_no_ping_confirms_nothing(void **state)
     then_asked(f, "");
 }
 
+/* The sign of 'conn' with since again, as who it is; the inbox has nothing behind it. */
+static void given_sign_again_since(struct fixture *f, conn_id conn, uint64_t since)
+{
+    when_receives(f, conn, with_since(sign_as("alice"), since));
+    when_page(f, since + 1, since, since);
+    fake_store_answer_bind(&f->store, conn);
+    when_page(f, since + 1, since, since);
+}
+
+/* [HIST-13] A ping is not void because its device asks for some messages again. */
+static void test_pong_after_a_sign_as_the_same_uid_confirms(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+    conn_id alice = given_device(f, "alice", 10);
+    when_sends(f, bob, "alice", 11, 10);
+    when_ticks(f, 1);
+    given_sign_again_since(f, alice, 11);
+    transcript_clear(&f->store.asked);
+
+    router_ponged(f->router, alice, STR("11-0"));
+
+    then_asked(f, "confirm alice 11-0\n");
+}
+
+/* [HIST-12] What was given before the sign would not be asked about behind it. */
+static void test_sign_as_the_same_uid_is_preceded_by_the_ping_that_is_due(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+    conn_id alice = given_device(f, "alice", 10);
+    when_sends(f, bob, "alice", 11, 10);
+    transcript_clear(&f->sink.said);
+
+    given_sign_again_since(f, alice, 11);
+
+    then_said(f, "2: ping 11-0\n"
+                 "2: signed token=" ZEROS "1\n");
+}
+
 /* [HIST-22] A ping as the old uid is void when the device has another. */
 static void test_pong_after_a_sign_as_another_uid_confirms_nothing(void **state)
 {
@@ -848,6 +888,8 @@ int main(void)
         HISTORY_TEST(test_pong_to_a_ping_before_the_last_eight_confirms_nothing),
         HISTORY_TEST(test_pong_confirms_up_to_its_ping_only),
         HISTORY_TEST(test_pong_that_answers_no_ping_confirms_nothing),
+        HISTORY_TEST(test_pong_after_a_sign_as_the_same_uid_confirms),
+        HISTORY_TEST(test_sign_as_the_same_uid_is_preceded_by_the_ping_that_is_due),
         HISTORY_TEST(test_pong_after_a_sign_as_another_uid_confirms_nothing),
         HISTORY_TEST(test_ping_after_a_sign_as_another_uid_is_not_sent),
         HISTORY_TEST(test_pings_are_for_each_device),
