@@ -1,7 +1,7 @@
 """What it costs Redis to store a message, and of what that is made: CPU time for each of the script's parts.
 
-See bench/append_cost. A Redis of its own runs the script that chatd uses in the usual case, and scripts that do one
-part of it, in pipelines of 500.
+See bench/append_cost. A Redis of its own runs the script that chatd uses in the usual case, and scripts that
+do one part of it, in pipelines of 500.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ PIPELINE = 500
 UIDS = 100
 APPEND = ROOT / "src/mapping_store/redis_scripts/append_usual.lua"
 ADD = "redis.call('XADD', KEYS[1], '*', 'from', ARGV[1], 'body', ARGV[2])"
-# Each but the last beside a script that does nothing.
+LOOK = "redis.call('HGET', KEYS[2], 'last') redis.call('XLEN', KEYS[1])"
+# Measured above a script that does nothing.
 PARTS = {
     "the time": "redis.call('TIME')",
-    "the last id and the number of messages": "redis.call('HGET', KEYS[2], 'last') redis.call('XLEN', KEYS[1])",
+    "the last id and the number of messages": LOOK,
     "the devices": "redis.call('SMEMBERS', KEYS[3])",
     "the message into the stream": ADD,
     "its id into the state": "redis.call('HSET', KEYS[2], 'last', '1')",
     "an answer of five parts": "return {0, '1795627292694-0', '1795627292694-0', '', {'node.1'}}",
 }
-# ARGV of append.lua: a body of 32 bytes, and limits that are not reached. The keys are made ahead, so the retention
-# is so long that it is not time to renew them.
+# ARGV of append.lua: a body of 32 bytes, and limits that are not reached. The keys are made ahead, so the
+# retention is so long that it is not time to renew them.
 ARGUMENTS = ("1001", f'"{"x" * 30}"', "1000000", "1e18", "300000", "1", "9999999999999")
 
 
