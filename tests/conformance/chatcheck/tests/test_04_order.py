@@ -8,28 +8,40 @@ import pytest
 
 from chatcheck.claims import claims, echoed, refuses
 from chatcheck.conversation import dump
-from chatcheck.raw_client import CLOSE, build_frame
+from chatcheck.raw_client import CLOSE, RawClient, build_frame
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
 from chatcheck.verdict import not_applicable
 
 NORMAL_CLOSURE = (1000).to_bytes(2, "big")
+# In one write a server finds many requests in what it has read; in many it may have one before the next.
+AT_ONCE = pytest.mark.parametrize("writes", ["one_write", "many_writes"])
+
+
+def send_at_once(raw: RawClient, texts: list[str], writes: str) -> None:
+    """Send these requests without waiting for replies."""
+    if writes == "one_write":
+        send_in_one_write(raw, texts)
+    else:
+        for text in texts:
+            raw.send_text(text)
 
 
 @pytest.mark.spec("ORDER-1")
-def test_requests_sent_at_once_take_effect_and_are_answered_in_order(server: Server) -> None:
+@AT_ONCE
+def test_requests_sent_at_once_take_effect_and_are_answered_in_order(server: Server, writes: str) -> None:
     """ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
     sent, also when many are sent without waiting for replies."
 
     In one go: a msg before the sign, then sign as A, msg, sign as B, msg, and so on. Each message has the
     sender that its connection was at that point, and the replies tell signs, msgs and refusals apart.
     """
-    client, bob = server.connect(), server.signed()
-    client.send(type="msg", to=bob.uid, body="too early")
+    client, bob = server.raw(), server.signed()
     signs = [(server.uid(), fresh()) for _ in range(20)]
+    requests: list[dict[str, object]] = [{"type": "msg", "to": bob.uid, "body": "too early"}]
     for uid, body in signs:
-        client.send(type="sign", uid=uid)
-        client.send(type="msg", to=bob.uid, body=body)
+        requests += [{"type": "sign", "uid": uid}, {"type": "msg", "to": bob.uid, "body": body}]
+    send_at_once(client, [dump(request) for request in requests], writes)
 
     client.expect_reply(0, "not_signed")
     for uid, body in signs:
@@ -42,11 +54,13 @@ def test_requests_sent_at_once_take_effect_and_are_answered_in_order(server: Ser
 
 
 @pytest.mark.spec("ORDER-1")
-def test_200_requests_of_all_kinds_are_answered_in_order(server: Server) -> None:
+@AT_ONCE
+def test_200_requests_of_all_kinds_are_answered_in_order(server: Server, writes: str) -> None:
     """ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
     sent, also when many are sent without waiting for replies."
     """
-    client, bob = server.signed(), server.signed()
+    client, bob = server.raw(), server.signed()
+    client.sign(server.uid())
     homes = [client.uid, server.uid(), server.uid()]
     expected: list[tuple[str, int, str | None]] = []
     delivered: list[tuple[str, str]] = []
@@ -73,8 +87,7 @@ def test_200_requests_of_all_kinds_are_answered_in_order(server: Server) -> None
         code = kind if "_" in kind else None
         expected.append((cid, 0 if code else 1, code))
         texts.append(dump(members))
-    for text in texts:
-        client.send_text(text)
+    send_at_once(client, texts, writes)
 
     for cid, status, code in expected:
         client.expect_reply(status, code, **echoed(cid))
@@ -90,18 +103,22 @@ def test_a_reply_does_not_overtake_one_that_takes_longer(server: Server) -> None
     """ORDER-1: "The requests of a connection MUST take effect and be answered in the order in which they were
     sent, also when many are sent without waiting for replies."
 
-    Requests that need the store (sign, msg) stand before ones that are refused without it.
+    Requests that need the store (sign, msg) stand before ones that are refused without it, in one write.
     """
     if not refuses("missing_body"):
         not_applicable("nothing is claimed to be refused without the store")
-    client = server.signed()
+    client = server.raw()
+    client.sign(server.uid())
     several = [server.signed() for _ in range(3)]
     big = fresh() * 3750
+    requests = [
+        {"type": "msg", "to": several[0].uid, "body": big},
+        {"type": "msg", "to": several[0].uid},
+        {"type": "sign", "uid": client.uid},
+        {"type": "msg", "body": 1},
+    ]
     for _ in range(10):
-        client.send(type="msg", to=several[0].uid, body=big)
-        client.send(type="msg", to=several[0].uid)
-        client.send(type="sign", uid=client.uid)
-        client.send(type="msg", body=1)
+        send_in_one_write(client, map(dump, requests))
     for _ in range(10):
         client.expect_reply(1)
         client.expect_reply(0, "missing_body")
