@@ -56,6 +56,18 @@ def dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def read_object(text: str) -> dict[str, Any]:
+    """What a message says; anything but one JSON object fails."""
+    __tracebackhide__ = True
+    try:
+        message = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise Mismatch("a message that is one JSON object", f"{show_text(text)} ({error})") from None
+    if not isinstance(message, dict):
+        raise Mismatch("a message that is one JSON object", show_text(text))
+    return message
+
+
 class Conversation(ABC):
     """The protocol's words on one connection."""
 
@@ -87,14 +99,7 @@ class Conversation(ABC):
     def recv(self) -> dict[str, Any]:
         """The next message; anything but one JSON object fails."""
         __tracebackhide__ = True
-        text = self.recv_text()
-        try:
-            message = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as error:
-            raise Mismatch("a message that is one JSON object", f"{show_text(text)} ({error})") from None
-        if not isinstance(message, dict):
-            raise Mismatch("a message that is one JSON object", show_text(text))
-        return message
+        return read_object(self.recv_text())
 
     def expect_reply(self, status: int, code: str | None = None, **members: Any) -> dict[str, Any]:
         """The next message must be a reply with this status, the text of the table, and these members.
