@@ -34,6 +34,11 @@ def later(seconds: float, call: Any, *arguments: Any) -> None:
     asyncio.get_running_loop().call_later(seconds, call, *arguments)
 
 
+def _integer(digits: str) -> int | float:
+    """Python refuses to read integers of more digits than this as such."""
+    return int(digits) if len(digits) < 4300 else float(digits)
+
+
 def _rounded(body: str) -> str:
     return json.dumps(json.loads(body, parse_int=_round, parse_float=_round))
 
@@ -252,7 +257,7 @@ class FaultyFeatureServer(FeatureServer):
 
     def _read(self, message: Message) -> Request:
         request = super()._read(message)
-        members: Reply = json.loads(message.payload)
+        members: Reply = json.loads(message.payload, parse_int=_integer)
         self._has_to = "to" in members
         since, cid = members.get("since"), members.get("cid")
         if isinstance(since, str):
@@ -524,13 +529,15 @@ class FaultyFeatureServer(FeatureServer):
         self._ask_otherwise(device, progress, entry)
 
     def _deliver(self, device: Connection, text: str) -> None:
-        message: Reply = json.loads(text)
+        message: Reply = json.loads(text, parse_int=_integer)
         is_broadcast = "broadcast" in message
         if is_broadcast:
             self._change_broadcast(message)
         else:
             self._change_delivery(message)
-        if json.dumps(message) != json.dumps(json.loads(text)):  # else it is as it was, digit for digit
+        if json.dumps(message) != json.dumps(
+            json.loads(text, parse_int=_integer)
+        ):  # else it is as it was, digit for digit
             text = json.dumps(message, ensure_ascii=False)
         is_own = message["from"] == device.uid
         size = len(text)

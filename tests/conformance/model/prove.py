@@ -1,14 +1,16 @@
 """Do the suite's checks find what they are for? Proved with a server that is right and hundreds that are not.
 
     python -m model.prove [--only NAME-OR-CLAUSE]... [--sample N [--seed S]] [--workers 2] [--report STEM]
+    python -m model.prove --right
     python -m model.prove --useless
     python -m model.prove --original
 
 The right model has to pass every check. Then each fault is switched on alone, and the checks of the clause
 that it breaks are run until one fails, which has to happen. A clause that no caught fault breaks is unproven,
 and fails the run unless UNPROVABLE says why none can be. A sample of the faults takes a minute, and leaves
-out what only the whole can say. --useless: no check passes against a server that is good for nothing.
---original: the persona of the original service has the faults that SPEC.md says, and no others.
+out what only the whole can say. --right: the right servers only. --useless: no check passes against a server
+that is good for nothing. --original: the persona of the original has the faults that SPEC.md says, and
+no others.
 """
 
 import argparse
@@ -56,6 +58,7 @@ UNTESTED = {
     ("test_messages_are_retained_for_seven_days", "untested"),
     ("test_a_handshake_above_the_limit_of_connections_is_refused_with_503_or_429", "untested"),
     ("test_who_may_not_broadcast_is_denied_and_reaches_nobody", "untested"),
+    ("test_a_peer_that_does_not_answer_pings_is_dropped", "untested"),  # [WS-10] is seen with MODEL_PINGS
 }
 # A model without Redis answers at once, so a fault that answers nothing need not be waited for as long as a
 # stranger's server. The model without a fault passes with this factor, too.
@@ -70,6 +73,8 @@ def main() -> int:
         return 1 if prove_original(arguments.workers) else 0
     if arguments.useless:
         return 1 if prove_useless(arguments.workers) else 0
+    if arguments.right:
+        return 1 if _run_right(arguments.workers) else 0
     faults = _chosen(arguments)
     is_all = len(faults) == len(FAULTS)
     begin = time.monotonic()
@@ -96,6 +101,7 @@ def _arguments() -> argparse.Namespace:
         "--sample", type=int, metavar="N", help="only N faults, of as many clauses as possible"
     )
     parser.add_argument("--seed", type=int, help="chooses the sample; without it, any")
+    parser.add_argument("--right", action="store_true", help="run everything against right servers only")
     parser.add_argument(
         "--useless", action="store_true", help="run everything against useless servers instead"
     )
@@ -148,7 +154,7 @@ def _run_right(workers: int) -> list[str]:
             model_command(MODEL_PINGS, "--fault", NO_FAULT), with_pings, 600.0
         ),
         "a right but odd server": Run(
-            model_command("--persona", "odd", redis=False), MODEL_DOCUMENTED, 600.0
+            model_command("--persona", "odd", redis=False), MODEL_DOCUMENTED, 600.0, strict=False
         ),
         "a right but late server": Run(
             model_command("--persona", "late", redis=False), [*MODEL_DOCUMENTED, "--jobs=12"], 600.0
@@ -165,6 +171,7 @@ def _run_right(workers: int) -> list[str]:
             model_command("--persona", "odd", redis=False, features=IN_MEMORY),
             [*MODEL_DOCUMENTED, *feature_options(IN_MEMORY), "--volatile"],
             600.0,
+            strict=False,
         ),
         "a right but late server with features": Run(
             model_command("--persona", "late", redis=False, features=IN_MEMORY),
@@ -186,7 +193,8 @@ def _run_right(workers: int) -> list[str]:
         for (name, run), (verdicts, note) in zip(
             runs.items(), pool.map(run_checks, runs.values()), strict=True
         ):
-            allowed = {"pass", "not_applicable", *(() if "--redis" in run.start else ("untested", "warn"))}
+            allowed = {"pass", "not_applicable", "pass" if run.strict else "warn"}
+            allowed.add("pass" if "--redis" in run.start else "untested")
             bad = [
                 f"{short_name(check)}: {v}"
                 for check, v in verdicts.items()
