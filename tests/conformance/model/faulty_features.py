@@ -34,9 +34,11 @@ def later(seconds: float, call: Any, *arguments: Any) -> None:
     asyncio.get_running_loop().call_later(seconds, call, *arguments)
 
 
+INTEGER_DIGITS_MAX = 4300  # Python refuses to read a longer one as an integer
+
+
 def _integer(digits: str) -> int | float:
-    """Python refuses to read integers of more digits than this as such."""
-    return int(digits) if len(digits) < 4300 else float(digits)
+    return int(digits) if len(digits) < INTEGER_DIGITS_MAX else float(digits)
 
 
 def _rounded(body: str) -> str:
@@ -530,14 +532,13 @@ class FaultyFeatureServer(FeatureServer):
 
     def _deliver(self, device: Connection, text: str) -> None:
         message: Reply = json.loads(text, parse_int=_integer)
+        as_it_was = json.dumps(message)
         is_broadcast = "broadcast" in message
         if is_broadcast:
             self._change_broadcast(message)
         else:
             self._change_delivery(message)
-        if json.dumps(message) != json.dumps(
-            json.loads(text, parse_int=_integer)
-        ):  # else it is as it was, digit for digit
+        if json.dumps(message) != as_it_was:  # else it goes on as it came, digit for digit
             text = json.dumps(message, ensure_ascii=False)
         is_own = message["from"] == device.uid
         size = len(text)
