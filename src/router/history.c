@@ -62,13 +62,18 @@ static bool is_same(const struct session *session, const struct request *request
     return session->reader != NULL && str_eq(session_uid(session), request->uid);
 }
 
+/* [HIST-20] What this connection has got does not come again: it goes on where it is. */
+static bool resumes(const struct slot *slot)
+{
+    return slot->is_same_uid && !slot->request.has_since;
+}
+
 /* Looked at before the bind: whatever is stored after it, the reader finds. */
 void history_sign_ask(struct router *router, struct slot *slot)
 {
     const struct request *request = &slot->request;
     slot->is_same_uid = is_same(slot->session, request);
-    slot->resumes = slot->is_same_uid && !request->has_since;
-    if (slot->resumes) { /* [HIST-20] what this connection has got does not come again */
+    if (resumes(slot)) {
         sign_bind(router, slot);
         return;
     }
@@ -223,7 +228,7 @@ static void settle_pings(struct session *session, bool is_same_uid)
 void history_begin(const struct slot *slot)
 {
     struct session *session = slot->session;
-    if (slot->resumes || session->closed) {
+    if (resumes(slot) || session->closed) {
         return;
     }
     if (session->reader == NULL) {

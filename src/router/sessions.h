@@ -35,8 +35,7 @@ struct slot {
     struct reply reply; /* its cid is the request's, and it has a token only while it is said */
     uint16_t close_code;
     struct message_id after; /* of a sign with history: where the device begins, */
-    bool resumes;            /* or that it goes on where it is; */
-    bool is_same_uid;        /* whether it signs again as who it is */
+    bool is_same_uid;        /* and whether it signs again as who it is */
     struct request request;  /* 'uid' is in its own 'decoded', 'cid' and 'body' are in 'text' */
     char text[];
 };
