@@ -55,7 +55,7 @@ struct sent {
 /* 'err' is ERR_OK or ERR_UNAVAILABLE. */
 typedef void mapping_bound_fn(void *ctx, conn_id device, enum err err);
 typedef void mapping_sent_fn(void *ctx, const struct sent *sent);
-typedef void mapping_broadcast_fn(void *ctx, enum err err);
+typedef void mapping_done_fn(void *ctx, enum err err);
 
 struct mapping_store_ops {
     /* Make 'device' a device of 'uid', and of no other uid, and remove the uid's stale fds
@@ -77,7 +77,12 @@ struct mapping_store_ops {
     /* Take a broadcast to every other node. This process's devices are the caller's business.
      * Borrows what 'message' points to until 'done' is called. */
     void (*broadcast)(struct mapping_store *store, const struct message *message,
-                      mapping_broadcast_fn *done, void *ctx);
+                      mapping_done_fn *done, void *ctx);
+
+    /* Call 'done' when all that was sent on other nodes before this call, and is for this one, has
+     * been told (nodes.h); at once if there is nothing to wait for. ERR_UNAVAILABLE if that takes
+     * longer than the store's time limit for a command, or cannot be known. */
+    void (*settle)(struct mapping_store *store, mapping_done_fn *done, void *ctx);
 
     /* From now on tell 'ctx' what comes from other nodes (nodes.h). Before the first turn of the
      * loop. Borrows 'events'. */

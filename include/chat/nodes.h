@@ -1,7 +1,8 @@
 /* nodes.h - port: what a store hears from the other nodes, for the router. SPEC 8.
  *
  * Called by the store from turns of its own. 'devices' are those of the uid that are connections of
- * this process, lent until the call returns; as with sent() the store only proposes. */
+ * this process, perhaps none, lent until the call returns; as with sent() the store only
+ * proposes. */
 #ifndef CHAT_NODES_H
 #define CHAT_NODES_H
 
@@ -11,8 +12,9 @@
 #include "chat/request.h"
 
 struct node_events {
-    /* A message that was sent on another node to 'to'. With history it has its id, and
-     * 'previous' is as in struct sent; without, each is told once. Borrows all. */
+    /* A message that was sent on another node to 'to'. With history it has its id, 'previous' is as
+     * in struct sent, and its body may have been left out; without, each is told once. Messages and
+     * broadcasts are told in the order in which they were sent. Borrows all. */
     void (*arrived)(void *ctx, struct str to, const struct delivery *delivery,
                     struct message_id previous, const conn_id *devices, size_t n);
 
@@ -20,8 +22,9 @@ struct node_events {
     void (*broadcast_arrived)(void *ctx, const struct delivery *delivery);
 
     /* With history: 'newest' is, or was a moment ago, the last message of 'uid'. Told for every
-     * local uid from time to time, after the store was away, and for an arrival without its
-     * body: what a device has not got yet is in the inbox. */
+     * local uid from time to time, after the store was away, and when a message is sent again:
+     * what a device has not got yet is in the inbox. Told behind all that was told to this node
+     * before the message was stored. */
     void (*newest_known)(void *ctx, struct str uid, struct message_id newest,
                          const conn_id *devices, size_t n);
 };

@@ -80,16 +80,22 @@ static void memory_send(struct mapping_store *base, const struct message *messag
 }
 
 static void memory_broadcast(struct mapping_store *base, const struct message *message,
-                             mapping_broadcast_fn *done, void *ctx)
+                             mapping_done_fn *done, void *ctx)
 {
     struct memory_store *store = as_memory(base);
     struct op *op = pending_broadcast(store->pending, message, done, ctx);
     pending_done(store->pending, op, store->err);
 }
 
-static void memory_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
+static void memory_settle(struct mapping_store *base, mapping_done_fn *done, void *ctx)
 {
     (void)base; /* There are no other nodes. */
+    done(ctx, ERR_OK);
+}
+
+static void memory_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
+{
+    (void)base; /* Nor anything from them. */
     (void)events;
     (void)ctx;
 }
@@ -218,6 +224,7 @@ static const struct mapping_store_ops memory_ops = {
     .unbind = memory_unbind,
     .send = memory_send,
     .broadcast = memory_broadcast,
+    .settle = memory_settle,
     .listen = memory_listen,
     .trouble = memory_trouble,
     .close = memory_close,

@@ -69,7 +69,7 @@ struct op *pending_send(struct pending *pending, const struct message *message,
 }
 
 struct op *pending_broadcast(struct pending *pending, const struct message *message,
-                             mapping_broadcast_fn *done, void *ctx)
+                             mapping_done_fn *done, void *ctx)
 {
     struct op *op = append(pending, OP_BROADCAST, ctx);
     op->message = *message;

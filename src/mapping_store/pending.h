@@ -29,7 +29,7 @@ struct op {
     union {
         mapping_bound_fn *bound;
         mapping_sent_fn *sent;
-        mapping_broadcast_fn *broadcast;
+        mapping_done_fn *broadcast;
     } answered;
     void *ctx;
     void *store; /* for the store's own use: */
@@ -58,7 +58,7 @@ struct op *pending_bind(struct pending *pending, conn_id device, struct str uid,
 struct op *pending_send(struct pending *pending, const struct message *message,
                         mapping_sent_fn *sent, void *ctx);
 struct op *pending_broadcast(struct pending *pending, const struct message *message,
-                             mapping_broadcast_fn *done, void *ctx);
+                             mapping_done_fn *done, void *ctx);
 
 /* The answer to 'op' is known. A later turn makes it so in the devices, if it is a bind that
  * went well, and calls back. */

@@ -6,6 +6,7 @@
 #include "mapping_store/redis.h"
 
 struct asked {
+    struct message_id newest; /* none: not known */
     size_t uid_len;
     char uid[UID_SIZE_MAX]; /* a copy: the device may move meanwhile */
 };
@@ -19,17 +20,30 @@ struct comparing {
 static void on_newest(void *ctx, size_t i, const redisReply *reply)
 {
     struct comparing *comparing = ctx;
-    struct redis_store *store = comparing->store;
-    struct str uid = {comparing->asked[i].uid, comparing->asked[i].uid_len};
-    struct message_id newest;
+    (void)redis_reply_id(reply, &comparing->asked[i].newest); /* or there is none */
+}
+
+static void tell_newest(const struct redis_store *store, const struct asked *asked)
+{
+    struct str uid = {asked->uid, asked->uid_len};
     const conn_id *devices;
-    if (!redis_reply_id(reply, &newest) || store->state == STORE_CLOSED) {
-        return;
-    }
     size_t n = devices_find(store->devices, uid, &devices);
     if (n > 0) {
-        store->events->newest_known(store->events_ctx, uid, newest, devices, n);
+        store->events->newest_known(store->events_ctx, uid, asked->newest, devices, n);
     }
+}
+
+/* Most of what is new came by the queue meanwhile. */
+static void on_told(void *ctx, enum err err)
+{
+    struct comparing *comparing = ctx;
+    const struct redis_store *store = comparing->store;
+    for (size_t i = 0; err == ERR_OK && i < comparing->n; i++) {
+        if (!message_id_is_none(comparing->asked[i].newest)) {
+            tell_newest(store, &comparing->asked[i]);
+        }
+    }
+    free(comparing);
 }
 
 /* A state of another type is put right by the next send. */
@@ -39,7 +53,7 @@ static void on_compared(void *ctx, enum batch_result result, const char *error)
     if (result == BATCH_REFUSED) {
         redis_log_error(comparing->store, "compare", error);
     }
-    free(comparing);
+    redis_queue_wait(comparing->store, on_told, comparing);
 }
 
 void redis_compare(struct redis_store *store, const conn_id *devices, size_t n)

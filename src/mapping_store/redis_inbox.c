@@ -122,6 +122,7 @@ struct reading {
     struct message_id began;
     bool dropped;
     bool gap;
+    struct kept_page *kept; /* waits for the queue */
     size_t uid_len;
     char uid[UID_SIZE_MAX];
 };
@@ -153,6 +154,7 @@ static void answer(struct reading *reading, const struct inbox_page *page)
         reading->store->readings_end = place;
     }
     reading->read(reading->ctx, page);
+    free(reading->kept);
     free(reading);
 }
 
@@ -221,6 +223,50 @@ static bool is_page(const redisReply *reply)
            reply->element[PAGE_MESSAGES]->type == REDIS_REPLY_ARRAY;
 }
 
+/* A page, and all that it lends. */
+struct kept_page {
+    struct inbox_page page;
+    struct delivery messages[INBOX_PAGE_MESSAGES_MAX];
+    char text[];
+};
+
+static struct str put_text(char **to, struct str text)
+{
+    struct str copy = {*to, text.len};
+    memcpy(*to, text.ptr, text.len);
+    *to += text.len;
+    return copy;
+}
+
+/* Caller owns. */
+static struct kept_page *keep(const struct inbox_page *page)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < page->n; i++) {
+        size += page->messages[i].from.len + page->messages[i].body.len;
+    }
+    struct kept_page *kept = mem_alloc(sizeof *kept + size);
+    char *to = kept->text;
+    kept->page = *page;
+    kept->page.messages = kept->messages;
+    for (size_t i = 0; i < page->n; i++) {
+        kept->messages[i] = page->messages[i];
+        kept->messages[i].from = put_text(&to, page->messages[i].from);
+        kept->messages[i].body = put_text(&to, page->messages[i].body);
+    }
+    return kept;
+}
+
+static void on_told(void *ctx, enum err err)
+{
+    struct reading *reading = ctx;
+    if (err == ERR_OK) {
+        answer(reading, &reading->kept->page);
+    } else {
+        fail(reading);
+    }
+}
+
 static bool ask(struct reading *reading);
 
 static void on_page(void *ctx, const redisReply *reply)
@@ -245,6 +291,11 @@ static void on_page(void *ctx, const redisReply *reply)
         page.after = reading->began;
         page.dropped = reading->dropped;
         page.gap = reading->gap;
+    }
+    if (page.n > 0 && store->has_nodes) {
+        reading->kept = keep(&page);
+        redis_queue_wait(store, on_told, reading);
+        return;
     }
     if (page.n > 0 || message_id_is_none(last)) {
         answer(reading, &page);

@@ -4,8 +4,10 @@
  * The reader has a link of its own, for its question waits in Redis for an answer. It begins at
  * an id that is known, never at "$", so nothing is missed between two questions. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "chat/log.h"
+#include "chat/mem.h"
 #include "mapping_store/redis.h"
 
 enum {
@@ -108,10 +110,8 @@ static bool tell_message(struct redis_store *store, const struct ring *ring,
     if (has_history ? message_id_is_none(ring->id) : !is_whole) {
         return false;
     }
-    if (n == 0) {
-        return true;
-    }
-    if (is_whole) {
+    if (ring->from.len > 0) {
+        delivery->body = is_whole ? ring->body : (struct str){NULL, 0};
         delivery->id = has_history ? ring->id : MESSAGE_ID_NONE;
         store->events->arrived(store->events_ctx, ring->uid, delivery,
                                has_history ? ring->previous : MESSAGE_ID_NONE, devices, n);
@@ -130,7 +130,7 @@ static bool tell(struct redis_store *store, const redisReply *fields)
     if (ring.is_marker || store->events == NULL) {
         return true;
     }
-    struct delivery delivery = {.from = ring.from, .body = ring.body};
+    struct delivery delivery = {.from = ring.from, .body = ring.body, .is_from_node = true};
     if (ring.uid.len > 0) {
         return tell_message(store, &ring, &delivery);
     }
@@ -142,15 +142,120 @@ static bool tell(struct redis_store *store, const redisReply *fields)
     return true;
 }
 
-/* ---- reading ---- */
-
-static void read_on(struct redis_store *store);
-
 static bool is_entry(const redisReply *entry)
 {
     return entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 &&
            entry->element[1]->type == REDIS_REPLY_ARRAY;
 }
+
+/* ---- waiting until what is in it now was told ---- */
+
+struct queue_wait {
+    struct queue_wait *next;
+    struct redis_store *store;
+    uint64_t limit_ms; /* our clock */
+    struct message_id until;
+    mapping_done_fn *done;
+    void *ctx;
+};
+
+static void end_wait(struct queue_wait *wait, enum err err)
+{
+    wait->done(wait->ctx, err);
+    free(wait);
+}
+
+/* Oldest first, which is also in the order of their limits and of their entries, for ids rise. */
+static void end_first_wait(struct redis_store *store, enum err err)
+{
+    struct queue_wait *wait = store->waits;
+    store->waits = wait->next;
+    if (store->waits == NULL) {
+        store->waits_end = &store->waits;
+    }
+    end_wait(wait, err);
+}
+
+static void end_all_waits(struct redis_store *store, enum err err)
+{
+    while (store->waits != NULL) {
+        end_first_wait(store, err);
+    }
+}
+
+static void end_reached_waits(struct redis_store *store)
+{
+    while (store->waits != NULL && message_id_compare(store->waits->until, store->cursor) <= 0) {
+        end_first_wait(store, ERR_OK);
+    }
+}
+
+void redis_queue_waits_fail(struct redis_store *store)
+{
+    end_all_waits(store, ERR_UNAVAILABLE);
+}
+
+void redis_on_waits_timer(void *ctx)
+{
+    struct redis_store *store = ctx;
+    uint64_t now_ms = loop_now_ms(store->loop);
+    while (store->waits != NULL && store->waits->limit_ms <= now_ms) {
+        end_first_wait(store, ERR_UNAVAILABLE);
+    }
+    if (store->waits != NULL) {
+        loop_timer_start(store->waits_timer, store->waits->limit_ms - now_ms, 0);
+    }
+}
+
+static void append_wait(struct redis_store *store, struct queue_wait *wait)
+{
+    if (store->waits == NULL) {
+        loop_timer_start(store->waits_timer, store->timeout_ms, 0);
+    }
+    wait->limit_ms = loop_now_ms(store->loop) + store->timeout_ms;
+    *store->waits_end = wait;
+    store->waits_end = &wait->next;
+}
+
+/* The id of the last entry. False: there is none, or no queue that could be read. */
+static bool last_of(const redisReply *reply, struct message_id *last)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
+           is_entry(reply->element[0]) && redis_reply_id(reply->element[0]->element[0], last);
+}
+
+static void on_last(void *ctx, const redisReply *reply)
+{
+    struct queue_wait *wait = ctx;
+    struct redis_store *store = wait->store;
+    if (reply == NULL) {
+        end_wait(wait, ERR_UNAVAILABLE);
+    } else if (last_of(reply, &wait->until) && message_id_compare(wait->until, store->cursor) > 0) {
+        append_wait(store, wait);
+    } else {
+        end_wait(wait, ERR_OK);
+    }
+}
+
+void redis_queue_wait(struct redis_store *store, mapping_done_fn *done, void *ctx)
+{
+    if (!store->has_nodes) {
+        done(ctx, ERR_OK);
+        return;
+    }
+    struct queue_wait *wait = mem_alloc(sizeof *wait);
+    *wait = (struct queue_wait){.store = store, .done = done, .ctx = ctx};
+    struct name queue = key_of_node_queue(str_of(store->node));
+    struct str args[] = {STR("XREVRANGE"), name_str(&queue), STR("+"),
+                         STR("-"),         STR("COUNT"),     STR("1")};
+    if (!redis_link_command(store->link, args, sizeof args / sizeof args[0], on_last, wait)) {
+        end_wait(wait, ERR_UNAVAILABLE);
+    }
+}
+
+/* ---- reading ---- */
+
+static void read_on(struct redis_store *store);
 
 static void take_entries(struct redis_store *store, const redisReply *entries)
 {
@@ -164,6 +269,7 @@ static void take_entries(struct redis_store *store, const redisReply *entries)
             }
         }
     }
+    end_reached_waits(store);
 }
 
 /* The entries of the one stream that was asked about; NULL: there is none new, or it is no such
@@ -268,5 +374,6 @@ bool redis_queue_was(struct redis_store *store, enum queue_was was, struct messa
              was == QUEUE_MADE     ? "gone"
              : was == QUEUE_BEHIND ? "older"
                                    : "trimmed");
+    end_all_waits(store, ERR_OK); /* what they wait for may never come */
     return true;
 }

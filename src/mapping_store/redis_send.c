@@ -112,10 +112,12 @@ static void ring(struct redis_store *store, const struct op *op, const redisRepl
     struct targets targets;
     redis_targets_of(store, members, &targets);
     struct ring ring = {.uid = message->to, .id = op->id};
-    if (!op->is_dup && message->body.len <= RING_BODY_SIZE_MAX) {
+    if (!op->is_dup) {
         ring.from = message->from;
-        ring.body = message->body;
         ring.previous = op->previous;
+    }
+    if (!op->is_dup && message->body.len <= RING_BODY_SIZE_MAX) {
+        ring.body = message->body;
     }
     for (size_t i = 0; i < targets.n; i++) {
         /* False: the link is away. */

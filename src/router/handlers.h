@@ -44,6 +44,9 @@ void broadcast_ask(struct router *router, struct slot *slot);
 /* The second half of sign_ask(). */
 void sign_bind(struct router *router, struct slot *slot);
 
+/* Or it cannot be done now. */
+void sign_failed(struct slot *slot);
+
 /* Deliver a message to those of 'devices', proposed by the store, that are devices of 'to'. */
 void msg_deliver(struct router *router, struct str to, const struct delivery *delivery,
                  struct message_id previous, const conn_id *devices, size_t n);

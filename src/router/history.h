@@ -17,14 +17,18 @@ void history_sign_ask(struct router *router, struct slot *slot);
 /* The session is signed as slot->request.uid: from a later turn on it gets what it has not got. */
 void history_begin(const struct slot *slot);
 
+/* It is not, after sign_bind(). */
+void history_sign_failed(const struct slot *slot);
+
 /* Give a message to those of 'devices' that are devices of 'to' and whose turn it is; the others
  * read it from the inbox. */
 void history_deliver(struct router *router, struct str to, const struct delivery *delivery,
                      struct message_id previous, const conn_id *devices, size_t n);
 
-/* 'newest' is or was the last message of 'uid': those who have not got it read. */
+/* 'newest' is or was the last message of 'uid', as another node said or this one: those who have
+ * not got it read. */
 void history_newest_known(struct router *router, struct str uid, struct message_id newest,
-                          const conn_id *devices, size_t n);
+                          bool is_from_node, const conn_id *devices, size_t n);
 
 /* [CAST-7] Must the broadcast wait until 'session' has read what comes before it? Then a copy
  * does. */

@@ -1,7 +1,6 @@
 #include "router/reader.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "chat/inbox.h"
 #include "chat/mem.h"
@@ -14,13 +13,6 @@ enum {
     CLOSE_POLICY = 1008
 };
 
-struct held_broadcast {
-    struct held_broadcast *next;
-    struct message_id before; /* the first message that came behind it; none: there is none yet */
-    struct delivery delivery; /* its texts are in 'text' */
-    char text[];
-};
-
 /* A page that was asked for. By then its session may be gone, or signed as another uid. */
 struct reading {
     struct router *router;
@@ -28,35 +20,15 @@ struct reading {
     uint64_t generation;
 };
 
-static size_t text_size(const struct delivery *delivery)
-{
-    return delivery->from.len + delivery->body.len;
-}
-
-/* The first one that is held. Caller owns. */
-static struct held_broadcast *take_held(struct session *session)
-{
-    struct reader *reader = session->reader;
-    struct held_broadcast *held = reader->held_first;
-    reader->held_first = held->next;
-    if (reader->held_open == held) {
-        reader->held_open = held->next;
-    }
-    if (held->next == NULL) {
-        reader->held_last = NULL;
-    }
-    reader->held_size -= text_size(&held->delivery);
-    session->router->held_size -= text_size(&held->delivery);
-    return held;
-}
-
 void reader_destroy(struct session *session)
 {
     if (session->reader == NULL) {
         return;
     }
-    while (session->reader->held_first != NULL) {
-        free(take_held(session));
+    struct held_broadcast *broadcast;
+    session->router->held_size -= session->reader->held.size;
+    while ((broadcast = held_take(&session->reader->held)) != NULL) {
+        free(broadcast);
     }
     free(session->reader);
     session->reader = NULL;
@@ -68,28 +40,20 @@ static void give(struct session *session, const struct delivery *delivery)
     sink->ops->deliver(sink, &session->conn, 1, delivery);
 }
 
-static void give_held(struct session *session)
+/* Gives it, and frees it. */
+static void give_held(struct session *session, struct held_broadcast *broadcast)
 {
-    struct held_broadcast *held = take_held(session);
-    give(session, &held->delivery);
-    free(held);
+    session->router->held_size -= held_size_of(&broadcast->delivery);
+    give(session, &broadcast->delivery);
+    free(broadcast);
 }
 
-/* [CAST-7] "What one connection sends, broadcasts and msgs, MUST arrive in the order in which it
- * was sent." A message that comes while the device reads is behind what is held, for it came
- * later. */
-static void close_held(struct reader *reader, struct message_id id)
+static void give_all_held(struct session *session)
 {
-    while (reader->held_open != NULL) {
-        reader->held_open->before = id;
-        reader->held_open = reader->held_open->next;
+    struct held_broadcast *broadcast;
+    while ((broadcast = held_take(&session->reader->held)) != NULL) {
+        give_held(session, broadcast);
     }
-}
-
-static bool held_goes_before(const struct reader *reader, struct message_id id)
-{
-    const struct held_broadcast *held = reader->held_first;
-    return held != NULL && held != reader->held_open && message_id_compare(held->before, id) <= 0;
 }
 
 static bool takes_more(const struct session *session)
@@ -132,12 +96,12 @@ static void read_on(struct session *session)
 static void go_live(struct session *session)
 {
     struct reader *reader = session->reader;
-    while (reader->held_first != NULL) {
+    while (reader->held.size > 0) {
         if (!takes_more(session)) {
             block(reader);
             return;
         }
-        give_held(session);
+        give_held(session, held_take(&reader->held));
     }
     reader->state = READER_LIVE;
     router_go_on(session);
@@ -151,10 +115,13 @@ static bool give_page(struct session *session, const struct inbox_page *page)
         if (!takes_more(session)) {
             return block(session->reader);
         }
-        if (held_goes_before(session->reader, page->messages[i].id)) {
-            give_held(session);
+        const struct delivery *message = &page->messages[i];
+        struct held_broadcast *before = held_take_before(&session->reader->held, message->id);
+        if (before != NULL) {
+            give_held(session, before);
         } else {
-            give_message(session, &page->messages[i++]);
+            give_message(session, message);
+            i++;
         }
     }
     return true;
@@ -201,43 +168,46 @@ static void on_page(void *ctx, const struct inbox_page *page)
     }
 }
 
-void reader_begin(struct session *session, struct message_id after, bool gap_told)
+void reader_begin(struct session *session, struct message_id after, const struct known *known,
+                  bool gap_told)
 {
     struct reader *reader = session->reader;
-    while (reader->held_first != NULL) {
-        give_held(session); /* [CAST-2] it came to the device as who it was */
-    }
+    give_all_held(session); /* [CAST-2] it came to the device as who it was */
     reader->generation++;
     reader->cursor = after;
+    reader->known = *known;
     reader->gap_told = gap_told;
     read_on(session);
 }
 
-bool reader_takes(struct session *session, struct message_id id, struct message_id previous)
+bool reader_takes(struct session *session, const struct delivery *message,
+                  struct message_id previous)
 {
     struct reader *reader = session->reader;
+    known_raise(&reader->known, message->id, message->is_from_node);
     if (reader->state != READER_LIVE) {
         reader->rang = true;
-        close_held(reader, id);
         return false;
     }
-    if (message_id_compare(id, reader->cursor) <= 0) {
+    if (message_id_compare(message->id, reader->cursor) <= 0) {
         return false;
     }
-    if (message_id_compare(previous, reader->cursor) != 0) {
+    bool is_whole = message->body.len > 0;
+    if (!is_whole || message_id_compare(previous, reader->cursor) != 0) {
         read_on(session);
         return false;
     }
     if (!takes_more(session)) {
         return block(reader);
     }
-    reader->cursor = id;
+    reader->cursor = message->id;
     return true;
 }
 
-void reader_newest_known(struct session *session, struct message_id newest)
+void reader_newest_known(struct session *session, struct message_id newest, bool is_from_node)
 {
     struct reader *reader = session->reader;
+    known_raise(&reader->known, newest, is_from_node);
     if (reader->state != READER_LIVE) {
         reader->rang = true;
     } else if (message_id_compare(newest, reader->cursor) != 0) {
@@ -254,34 +224,19 @@ void reader_drained(struct session *session)
 
 static bool may_hold(const struct session *session, size_t size)
 {
-    return session->reader->held_size + size <= HELD_SIZE_MAX &&
+    return session->reader->held.size + size <= HELD_SIZE_MAX &&
            session->router->held_size + size <= HELD_ALL_SIZE_MAX;
 }
 
-void reader_hold(struct session *session, const struct delivery *delivery)
+void reader_hold(struct session *session, const struct delivery *broadcast)
 {
     struct reader *reader = session->reader;
     struct sink *sink = session->router->sink;
-    size_t size = text_size(delivery);
+    size_t size = held_size_of(broadcast);
     if (!may_hold(session, size)) {
         sink->ops->close(sink, session->conn, CLOSE_POLICY); /* [WS-12] */
         return;
     }
-    struct held_broadcast *held = mem_alloc(sizeof *held + size);
-    memcpy(held->text, delivery->from.ptr, delivery->from.len);
-    memcpy(held->text + delivery->from.len, delivery->body.ptr, delivery->body.len);
-    held->delivery = *delivery;
-    held->delivery.from.ptr = held->text;
-    held->delivery.body.ptr = held->text + delivery->from.len;
-    if (reader->held_last == NULL) {
-        reader->held_first = held;
-    } else {
-        reader->held_last->next = held;
-    }
-    reader->held_last = held;
-    reader->held_size += size;
+    held_add(&reader->held, broadcast, &reader->known);
     session->router->held_size += size;
-    if (reader->held_open == NULL) {
-        reader->held_open = held;
-    }
 }

@@ -14,6 +14,7 @@
 
 #include "chat/message_id.h"
 #include "chat/request.h"
+#include "router/held.h"
 
 struct session;
 
@@ -27,8 +28,6 @@ enum reader_state {
     READER_BLOCKED  /* the peer has to read first: router_drained() */
 };
 
-struct held_broadcast;
-
 /* Owned by its session. */
 struct reader {
     enum reader_state state;
@@ -41,31 +40,32 @@ struct reader {
     size_t n_unpinged;  /* messages given since the last ping */
     uint64_t ping_tick; /* when that was sent */
     bool is_to_ping;    /* is in history's list of those that have something to confirm */
-    struct held_broadcast *held_first; /* wait for what it reads: [CAST-7] */
-    struct held_broadcast *held_last;
-    struct held_broadcast *held_open; /* the first of them behind which no message has come */
-    size_t held_size;                 /* bytes */
+    struct known known; /* messages of its uid, given or not */
+    struct held held;   /* broadcasts that wait for what it reads: [CAST-7] */
 };
 
 /* Frees what it holds, too. There may be none. */
 void reader_destroy(struct session *session);
 
 /* Begin anew behind 'after': nothing that was asked before counts, and what was held is given.
- * Reads. 'gap_told': the sign's reply says that something behind it is missing. */
-void reader_begin(struct session *session, struct message_id after, bool gap_told);
+ * Reads. 'known': what had come before the session was signed. 'gap_told': the sign's reply says
+ * that something behind it is missing. */
+void reader_begin(struct session *session, struct message_id after, const struct known *known,
+                  bool gap_told);
 
-/* A message came live. True: it is this device's turn to be given it, which the caller does
- * (history_given()). False: it has it, or reads it. */
-bool reader_takes(struct session *session, struct message_id id, struct message_id previous);
+/* A message came live, with its body or without. True: it is this device's turn to be given it,
+ * which the caller does (history_given()). False: it has it, or reads it. */
+bool reader_takes(struct session *session, const struct delivery *message,
+                  struct message_id previous);
 
-/* The uid's last message is 'newest', or was a moment ago. */
-void reader_newest_known(struct session *session, struct message_id newest);
+/* The uid's last message is 'newest', or was a moment ago: another node said so, or this one. */
+void reader_newest_known(struct session *session, struct message_id newest, bool is_from_node);
 
 /* The peer has read what waited for it. */
 void reader_drained(struct session *session);
 
 /* Keep a copy of the broadcast until the device has got the messages that came before it; or close
  * the connection, if there is too much that waits for it, or for all devices. */
-void reader_hold(struct session *session, const struct delivery *delivery);
+void reader_hold(struct session *session, const struct delivery *broadcast);
 
 #endif

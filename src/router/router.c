@@ -3,7 +3,8 @@
  * Every request takes a slot at the end of its session's queue and leaves it from the front with
  * its reply, so replies go out in the order of the requests ([ORDER-1]). Requests of one session
  * overlap in the store, which answers in the order of the calls; only a sign stands alone,
- * because those behind it depend on what becomes of it. */
+ * because those behind it depend on what becomes of it, and with history a msg waits for the
+ * broadcasts before it. */
 #include "chat/router.h"
 
 #include <assert.h>
@@ -60,7 +61,7 @@ static void on_broadcast_arrived(void *ctx, const struct delivery *delivery)
 static void on_newest_known(void *ctx, struct str uid, struct message_id newest,
                             const conn_id *devices, size_t n)
 {
-    history_newest_known(ctx, uid, newest, devices, n);
+    history_newest_known(ctx, uid, newest, true, devices, n);
 }
 
 static const struct node_events node_events = {
@@ -180,6 +181,7 @@ static void start(struct slot *slot)
         slot->state = SLOT_ANSWERED;
     } else {
         slot->state = SLOT_ASKED;
+        session->n_broadcasting += slot->request.type == REQUEST_BROADCAST ? 1 : 0;
         handlers[slot->request.type].ask(session->router, slot);
     }
 }
@@ -190,9 +192,18 @@ static bool stands_alone(const struct slot *slot)
     return is_alive && handlers[slot->request.type].stands_alone;
 }
 
+/* [CAST-7] With history a message can be read from the moment that it is stored. A broadcast before
+ * it is to be on its way to every device by then. */
+static bool waits_for_broadcasts(const struct session *session, const struct slot *slot)
+{
+    return session->router->history != NULL && session->n_broadcasting > 0 &&
+           slot->request.type == REQUEST_MSG;
+}
+
 static bool may_start(const struct session *session, const struct slot *slot)
 {
-    return slot == session->first || !(stands_alone(slot) || stands_alone(session->first));
+    bool is_alone = stands_alone(slot) || stands_alone(session->first);
+    return slot == session->first || !(is_alone || waits_for_broadcasts(session, slot));
 }
 
 /* Start what may start, in order. */
@@ -266,6 +277,7 @@ void router_answer(struct slot *slot, const struct reply *reply)
 {
     struct session *session = slot->session;
     assert(slot->state == SLOT_ASKED);
+    session->n_broadcasting -= slot->request.type == REQUEST_BROADCAST ? 1 : 0;
     slot->state = SLOT_ANSWERED;
     slot->reply = *reply;
     if (session->closed && reply->kind == REPLY_UNAVAILABLE) {

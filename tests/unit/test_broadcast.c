@@ -47,6 +47,48 @@ static void test_broadcast_does_not_reach_who_signs_later(void **state)
                  "2: signed token=" ZEROS "1\n");
 }
 
+static void when_broadcast_arrives(struct fixture *f, const char *body)
+{
+    const struct delivery broadcast = {
+        .from = STR("far"), .body = str_of(body), .is_broadcast = true, .is_from_node = true};
+    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
+}
+
+/* [CAST-6] Nor one that was sent on another node before the sign, and has been on its way since. */
+static void test_sign_waits_for_broadcasts_on_their_way(void **state)
+{
+    struct fixture *f = *state;
+    given_user(f, "alice");
+    conn_id later = given_connection(f);
+    f->store.settles_later = true;
+
+    when_receives(f, later, sign_as("bob"));
+    then_asked(f, "settle\n");
+    when_broadcast_arrives(f, "1");
+    fake_store_answer_settle(&f->store, ERR_OK);
+    then_asked(f, "bind 2 bob\n");
+    fake_store_answer(&f->store);
+    when_broadcast_arrives(f, "2");
+
+    then_said(f, "1: broadcast from far: 1\n"
+                 "2: signed token=" ZEROS "1\n"
+                 "1 2: broadcast from far: 2\n");
+}
+
+/* [SIGN-7] */
+static void test_sign_when_it_cannot_wait_for_broadcasts_is_unavailable(void **state)
+{
+    struct fixture *f = *state;
+    conn_id conn = given_connection(f);
+    f->store.settles_later = true;
+
+    when_receives(f, conn, sign_as("bob"));
+    fake_store_answer_settle(&f->store, ERR_UNAVAILABLE);
+
+    then_asked(f, "settle\n");
+    then_said(f, "1: unavailable\n");
+}
+
 /* A device whose connection is closed, but whose requests are in flight, is none. */
 static void test_broadcast_does_not_reach_a_closed_connection(void **state)
 {
@@ -320,6 +362,138 @@ static void test_broadcast_that_waits_goes_before_later_msgs(void **state)
                  "2: from bob: 14 id=14-0\n");
 }
 
+static void when_message_arrives(struct fixture *f, const char *to, uint64_t ms, const char *body,
+                                 const conn_id *devices, size_t n)
+{
+    const struct delivery message = {
+        .from = STR("far"), .body = str_of(body), .id = ID(ms), .is_from_node = true};
+    f->store.events->arrived(f->store.events_ctx, str_of(to), &message, ID(ms - 1), devices, n);
+}
+
+/* [CAST-7] A message that is read before it comes, from another node, is behind the broadcast. */
+static void test_broadcast_from_a_node_goes_before_msgs_that_have_not_come(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+
+    when_message_arrives(f, "bob", 12, "12", &bob, 1);
+    when_broadcast_arrives(f, "\"x\"");
+    when_page(f, 11, 13, 13);
+
+    then_said(f, "1: from bob: 11 id=11-0\n"
+                 "1: from bob: 12 id=12-0\n"
+                 "1: broadcast from far: \"x\"\n"
+                 "1: from bob: 13 id=13-0\n");
+}
+
+/* [CAST-7] What comes without its body has its place as well. */
+static void test_broadcast_keeps_its_place_among_msgs_without_bodies(void **state)
+{
+    struct fixture *f = *state;
+    conn_id bob = given_device(f, "bob", 10);
+
+    when_message_arrives(f, "bob", 11, "", &bob, 1);
+    then_asked(f, "read 64 of bob after 10-0\n");
+    when_broadcast_arrives(f, "\"x\"");
+    when_message_arrives(f, "bob", 12, "", &bob, 1);
+    when_page(f, 11, 12, 12);
+
+    then_said(f, "1: from bob: 11 id=11-0\n"
+                 "1: broadcast from far: \"x\"\n"
+                 "1: from bob: 12 id=12-0\n");
+}
+
+/* [CAST-7] What is sent here says nothing of when the messages of another node were sent. */
+static void test_broadcasts_go_by_the_msgs_that_come_the_same_way(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+    conn_id bob = given_device(f, "bob", 10);
+    when_sends(f, alice, "bob", 13, 12);
+    when_receives(f, alice, broadcast_of("\"near\""));
+    when_broadcast_arrives(f, "\"far\"");
+    fake_store_answer(&f->store);
+    when_message_arrives(f, "bob", 12, "12", &bob, 1);
+    transcript_clear(&f->sink.said);
+
+    when_page(f, 11, 14, 14);
+
+    then_said(f, "2: broadcast from far: \"far\"\n"
+                 "2: from bob: 11 id=11-0\n"
+                 "2: from bob: 12 id=12-0\n"
+                 "2: from bob: 13 id=13-0\n"
+                 "2: broadcast from alice: \"near\"\n"
+                 "2: from bob: 14 id=14-0\n");
+}
+
+/* [CAST-7] What stood in the inbox before a sign is before every broadcast that comes after it … */
+static void test_broadcast_goes_behind_msgs_from_before_the_sign(void **state)
+{
+    struct fixture *f = *state;
+    given_reading_device(f, "bob", 12);
+
+    when_broadcast_arrives(f, "\"x\"");
+    when_page(f, 11, 13, 13);
+
+    then_said(f, "1: from bob: 11 id=11-0\n"
+                 "1: from bob: 12 id=12-0\n"
+                 "1: broadcast from far: \"x\"\n"
+                 "1: from bob: 13 id=13-0\n");
+}
+
+/* … and so is what has come while the device was being signed, and is still to be read. */
+static void test_broadcast_goes_behind_msgs_that_came_during_the_sign(void **state)
+{
+    struct fixture *f = *state;
+    conn_id first = given_connection(f);
+    conn_id second = given_connection(f);
+    when_receives(f, first, with_since(sign_as("bob"), 10));
+    when_receives(f, second, with_since(sign_as("bob"), 10));
+    when_page(f, 11, 10, 11);
+    when_page(f, 11, 10, 11);
+    fake_store_answer_bind(&f->store, first);
+    when_message_arrives(f, "bob", 12, "12", &first, 1);
+    fake_store_answer_bind(&f->store, second);
+    transcript_clear(&f->sink.said);
+
+    when_broadcast_arrives(f, "\"x\"");
+    when_page(f, 11, 13, 13);
+    when_page(f, 11, 13, 13);
+
+    then_said(f, "1: from bob: 11 id=11-0\n"
+                 "1: from bob: 12 id=12-0\n"
+                 "1: broadcast from far: \"x\"\n"
+                 "1: from bob: 13 id=13-0\n"
+                 "2: from bob: 11 id=11-0\n"
+                 "2: from bob: 12 id=12-0\n"
+                 "2: broadcast from far: \"x\"\n"
+                 "2: from bob: 13 id=13-0\n");
+}
+
+/* [CAST-7] With history a message can be read as soon as it is stored, so a broadcast before it
+ * has to be on its way by then. */
+static void test_msg_with_history_waits_for_broadcasts_before_it(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_device(f, "alice", 10);
+
+    when_receives(f, alice, msg_to("bob", "1"));
+    when_receives(f, alice, broadcast_of("2"));
+    when_receives(f, alice, broadcast_of("3"));
+    when_receives(f, alice, msg_to("bob", "4"));
+    when_receives(f, alice, broadcast_of("5"));
+    then_asked(f, "send bob\n"
+                  "broadcast alice\n"
+                  "broadcast alice\n");
+    fake_store_answer(&f->store);
+    fake_store_answer(&f->store);
+    then_asked(f, "");
+    fake_store_answer(&f->store);
+
+    then_asked(f, "send bob\n"
+                  "broadcast alice\n");
+}
+
 /* [WS-12] As long as its peer does not read, a device is not given broadcasts either. */
 static void test_broadcast_waits_for_a_peer_that_does_not_read(void **state)
 {
@@ -555,6 +729,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BROADCAST_TEST(test_broadcast_reaches_every_device_before_the_reply),
         BROADCAST_TEST(test_broadcast_does_not_reach_who_signs_later),
+        BROADCAST_TEST(test_sign_waits_for_broadcasts_on_their_way),
+        BROADCAST_TEST(test_sign_when_it_cannot_wait_for_broadcasts_is_unavailable),
         BROADCAST_TEST(test_broadcast_does_not_reach_a_closed_connection),
         BROADCAST_TEST(test_broadcast_of_a_connection_that_closes_reaches_the_others),
         ADMINS_TEST(test_broadcast_when_wrong_is_refused_for_the_first_reason),
@@ -567,6 +743,12 @@ int main(void)
         HISTORY_TEST(test_broadcast_of_a_device_that_reads_waits_for_its_delivery_only),
         HISTORY_TEST(test_broadcast_that_waited_does_not_come_again),
         HISTORY_TEST(test_broadcast_that_waits_goes_before_later_msgs),
+        HISTORY_TEST(test_broadcast_from_a_node_goes_before_msgs_that_have_not_come),
+        HISTORY_TEST(test_broadcast_keeps_its_place_among_msgs_without_bodies),
+        HISTORY_TEST(test_broadcasts_go_by_the_msgs_that_come_the_same_way),
+        HISTORY_TEST(test_broadcast_goes_behind_msgs_from_before_the_sign),
+        HISTORY_TEST(test_broadcast_goes_behind_msgs_that_came_during_the_sign),
+        HISTORY_TEST(test_msg_with_history_waits_for_broadcasts_before_it),
         HISTORY_TEST(test_broadcast_waits_for_a_peer_that_does_not_read),
         HISTORY_TEST(test_broadcasts_that_waited_come_as_fast_as_the_peer_reads),
         HISTORY_TEST(test_broadcast_that_waits_when_sender_signs_as_another_stays_as_it_was),

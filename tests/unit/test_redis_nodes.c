@@ -16,8 +16,9 @@
 
 enum {
     EVENTS_MAX = 512,
-    RENEWED_MS = LEASE_MS / 5 + 400, /* by then every node has renewed its lease */
-    LARGE = 5000                     /* bytes of a body that is not rung */
+    RENEWED_MS = LEASE_MS / 5 + 400,  /* by then every node has renewed its lease */
+    UNREAD_MS = TIMEOUT_MS / 2 + 100, /* by then a question to the queue has been answered */
+    LARGE = 5000                      /* bytes of a body that is not rung */
 };
 
 /* What a node was told. */
@@ -757,7 +758,7 @@ static void test_large_message_arrives_without_its_body(void **state)
 
     assert_int_equal(send_from(f, &a, "alice", body), ERR_OK);
 
-    const struct event *event = then_event(f, &b, 0, NEWEST, "");
+    const struct event *event = then_event(f, &b, 0, ARRIVED, "");
     assert_string_equal(event->to, "alice");
     assert_int_equal(message_id_compare(event->id, f->sent.id), 0);
     assert_int_equal(event->device, 7);
@@ -798,7 +799,7 @@ static void test_garbage_in_the_queue_with_history(void **state)
     freeReplyObject(ask(f, "XADD %s * uid alice from bob body 1", queue));
     freeReplyObject(ask(f, "XADD %s * uid alice from %b body 1 id 5-0", queue, "\xff", (size_t)1));
 
-    assert_int_equal(then_event(f, &b, 0, NEWEST, "")->id.ms, 5);
+    assert_int_equal(then_event(f, &b, 0, ARRIVED, "")->id.ms, 5);
 }
 
 /* [HIST-1] A ring got lost: it is found when the traces are written again. */
@@ -884,6 +885,158 @@ static void test_lost_queue_is_compared(void **state)
     then_event(f, &b, 3, ARRIVED, "2");
 }
 
+/* ---- what is told first ---- */
+
+/* From now on until the queues are read again. Everything else goes on. */
+static void given_queues_unread(struct fixture *f)
+{
+    run(f, "ACL SETUSER default -xread");
+    run_for(f, UNREAD_MS);
+}
+
+static void when_queues_are_read_again(struct fixture *f)
+{
+    run(f, "ACL SETUSER default +xread");
+}
+
+static int n_events_at_page;
+
+static void on_page_with_events(void *ctx, const struct inbox_page *page)
+{
+    const struct node *node = ctx;
+    n_events_at_page = node->n_events;
+    on_read(NULL, page);
+}
+
+/* [CAST-7] What stands in an inbox may come behind a broadcast that is in the queue still. */
+static void test_page_waits_for_what_was_sent_before_it(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &b, 7, "alice");
+    given_queues_unread(f);
+    n_pages = 0;
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+
+    b.store->inbox->read(b.store, STR("alice"), NULL, 64, on_page_with_events, &b);
+    run_for(f, TIMEOUT_MS / 3);
+    assert_int_equal(n_pages, 0);
+    when_queues_are_read_again(f);
+    run_until_count(f->loop, &n_pages, 1);
+
+    assert_int_equal(page_err, ERR_OK);
+    assert_int_equal(n_events_at_page, 2);
+    then_event(f, &b, 0, BROADCAST, "1");
+    then_event(f, &b, 1, ARRIVED, "2");
+}
+
+/* [CAST-7] The same of the newest message, for which a device would read. */
+static void test_newest_waits_for_what_was_sent_before_it(void **state)
+{
+    struct fixture *f = *state;
+    stop_nodes(f);
+    run(f, "FLUSHALL");
+    start_nodes(f, &limits, REFRESH_MS);
+    given_bound_on(f, &b, 7, "alice");
+    given_queues_unread(f);
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+
+    run_for(f, REFRESH_MS + 100);
+    assert_int_equal(b.n_events, 0);
+    when_queues_are_read_again(f);
+
+    then_event(f, &b, 0, BROADCAST, "1");
+    then_event(f, &b, 1, ARRIVED, "2");
+    then_event(f, &b, 2, NEWEST, "");
+}
+
+static void start_settle(struct fixture *f, struct node *node)
+{
+    node->store->ops->settle(node->store, on_broadcast, f);
+}
+
+/* [CAST-6] */
+static void test_settled_is_when_what_was_sent_before_has_been_told(void **state)
+{
+    struct fixture *f = *state;
+    int n = f->n_answers;
+    start_settle(f, &b);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+    assert_int_equal(f->err, ERR_OK);
+    given_queues_unread(f);
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    n = f->n_answers;
+
+    start_settle(f, &b);
+    run_for(f, TIMEOUT_MS / 3);
+    assert_int_equal(f->n_answers, n);
+    when_queues_are_read_again(f);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+
+    assert_int_equal(f->err, ERR_OK);
+    assert_int_equal(b.n_events, 1);
+}
+
+/* [STORE-9] Nobody waits longer than for any command, the next one for its own time. */
+static void test_settling_when_queue_is_not_read_is_unavailable_in_time(void **state)
+{
+    struct fixture *f = *state;
+    given_queues_unread(f);
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    int n = f->n_answers;
+
+    start_settle(f, &b);
+    run_for(f, TIMEOUT_MS / 2);
+    start_settle(f, &b);
+    run_until_count(f->loop, &f->n_answers, n + 1);
+    assert_int_equal(f->err, ERR_UNAVAILABLE);
+    run_for(f, TIMEOUT_MS / 4);
+    assert_int_equal(f->n_answers, n + 1);
+    run_until_count(f->loop, &f->n_answers, n + 2);
+    when_queues_are_read_again(f);
+
+    assert_int_equal(f->err, ERR_UNAVAILABLE);
+}
+
+/* What was in a queue that is gone cannot be waited for. */
+static void test_settling_when_queue_is_lost_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    given_queues_unread(f);
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    int n = f->n_answers;
+
+    start_settle(f, &b);
+    run_for(f, 20);
+    assert_int_equal(f->n_answers, n);
+    number(ask(f, "DEL %s", queue_of(f, "node-b")));
+    run_until_count(f->loop, &f->n_answers, n + 1);
+    when_queues_are_read_again(f);
+
+    assert_int_equal(f->err, ERR_OK);
+}
+
+/* Nor is there anything to wait for while the link is away. */
+static void test_settling_when_link_is_lost_is_unavailable(void **state)
+{
+    struct fixture *f = *state;
+    given_queues_unread(f);
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    int n = f->n_answers;
+    start_settle(f, &b);
+    run_for(f, 20);
+
+    run(f, "CLIENT KILL TYPE normal");
+    run_until_count(f->loop, &f->n_answers, n + 1);
+    assert_int_equal(f->err, ERR_UNAVAILABLE);
+    start_settle(f, &b);
+    when_queues_are_read_again(f);
+
+    assert_int_equal(f->n_answers, n + 2);
+    assert_int_equal(f->err, ERR_UNAVAILABLE);
+}
+
 #define NODES_TEST(name) cmocka_unit_test_setup_teardown(name, setup_nodes, teardown_nodes)
 #define HISTORY_TEST(name) \
     cmocka_unit_test_setup_teardown(name, setup_nodes_with_history, teardown_nodes)
@@ -920,6 +1073,12 @@ int main(void)
         HISTORY_TEST(test_lost_ring_is_found_by_the_refresh),
         HISTORY_TEST(test_who_comes_back_can_read_at_once),
         HISTORY_TEST(test_lost_queue_is_compared),
+        HISTORY_TEST(test_page_waits_for_what_was_sent_before_it),
+        HISTORY_TEST(test_newest_waits_for_what_was_sent_before_it),
+        NODES_TEST(test_settled_is_when_what_was_sent_before_has_been_told),
+        NODES_TEST(test_settling_when_queue_is_not_read_is_unavailable_in_time),
+        NODES_TEST(test_settling_when_queue_is_lost_goes_on),
+        NODES_TEST(test_settling_when_link_is_lost_is_unavailable),
     };
     signal(SIGPIPE, SIG_IGN);
     server = redis_server_start(NULL);

@@ -724,6 +724,8 @@ room-here-only                NODE-11 a full history has room again only on the 
 dups-here-only                NODE-12 retries are known to one node only
 broadcast-here-only           NODE-13 a broadcast stays on its node
 cut-off-misses-broadcasts     NODE-13 a node that was cut off has missed the broadcasts, not the msgs
+cut-off-tells-who-signs       NODE-13 who signs on a node that was cut off gets what was broadcast before
+broadcast-there-late          NODE-13 on other nodes a broadcast comes 5 ms later
 broadcast-there-twice         NODE-13 a broadcast reaches other nodes' devices twice
 cid-required                  COMPAT-1  a request without cid is refused
 token-renamed                 COMPAT-1  the token is called "session"

@@ -525,7 +525,10 @@ class FaultyFeatureServer(FeatureServer):
         if entry.id is None and fault("pings-not-after-broadcast") and progress.asking:
             progress.asking.cancel()
             progress.asking = None
-        super()._hand_to(device, progress, entry)
+        if entry.id is None and fault("broadcast-there-late") and self._is_foreign(entry):
+            later(0.005, super()._hand_to, device, progress, entry)
+        else:
+            super()._hand_to(device, progress, entry)
         if fault("delivered-is-confirmed") and entry.id and device.uid:
             soon(self._post.confirm(device.uid, entry.id))
         self._ask_otherwise(device, progress, entry)

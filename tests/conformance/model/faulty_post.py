@@ -312,6 +312,10 @@ class FaultyRedisPost(RedisPost):
         await asyncio.sleep(seconds)
         await super()._append(entry, cid, history_max)
 
+    async def caught_up(self) -> None:
+        if not fault("cut-off-tells-who-signs"):
+            await super().caught_up()
+
     async def past(self, uid: str, since: Id | None) -> Past:
         if fault("confirmed-here-only") and since is None:
             since = self._confirmed_here.get(uid, START)
@@ -339,6 +343,8 @@ class FaultyRedisPost(RedisPost):
             raise
 
     async def _after_a_cut(self, position: Id) -> None:
+        if fault("cut-off-tells-who-signs"):
+            await asyncio.sleep(1)
         missed = await self._log.xrange(LOG, min=f"({show_id(position)}")
         if fault("cut-off-twice"):
             for _, fields in (await self._log.xrange(LOG, max=show_id(position)))[-3:]:

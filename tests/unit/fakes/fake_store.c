@@ -17,7 +17,7 @@ struct fake_call {
     char uid[UID_SIZE_MAX + 1];
     mapping_bound_fn *bound;
     mapping_sent_fn *sent;
-    mapping_broadcast_fn *done;
+    mapping_done_fn *done;
     void *ctx;
 };
 
@@ -95,7 +95,7 @@ static void store_send(struct mapping_store *base, const struct message *message
 }
 
 static void store_broadcast(struct mapping_store *base, const struct message *message,
-                            mapping_broadcast_fn *done, void *ctx)
+                            mapping_done_fn *done, void *ctx)
 {
     struct fake_store *store = fake(base);
     assert_int_equal(message->to.len, 0);
@@ -103,6 +103,26 @@ static void store_broadcast(struct mapping_store *base, const struct message *me
     transcript_add(&store->asked, "broadcast %.*s", (int)message->from.len, message->from.ptr);
     add_call(store, (struct fake_call){.device = CONN_NONE, .done = done, .ctx = ctx},
              message->from);
+}
+
+static void store_settle(struct mapping_store *base, mapping_done_fn *done, void *ctx)
+{
+    struct fake_store *store = fake(base);
+    if (!store->settles_later) {
+        done(ctx, ERR_OK);
+        return;
+    }
+    assert_null(store->settled);
+    transcript_add(&store->asked, "settle");
+    store->settled = done;
+    store->settled_ctx = ctx;
+}
+
+void fake_store_answer_settle(struct fake_store *store, enum err err)
+{
+    mapping_done_fn *settled = store->settled;
+    store->settled = NULL;
+    settled(store->settled_ctx, err);
 }
 
 static void store_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
@@ -121,6 +141,7 @@ static const struct mapping_store_ops fake_store_ops = {
     .unbind = store_unbind,
     .send = store_send,
     .broadcast = store_broadcast,
+    .settle = store_settle,
     .listen = store_listen,
     .trouble = store_trouble,
 };

@@ -219,6 +219,43 @@ def test_a_broadcast_reaches_every_device_on_every_node_once(server: Server, nod
 # With the feature history.
 
 
+@pytest.mark.spec("CAST-7", "NODE-13")
+@pytest.mark.feature("broadcast")
+@pytest.mark.feature("history")
+def test_who_reads_what_waited_gets_broadcasts_and_msgs_in_the_order_sent(
+    server: Server, node: Server
+) -> None:
+    """CAST-7: "What one connection sends, broadcasts and msgs, MUST arrive at each device in the order in
+    which it was sent."
+
+    On another node than the sender's, and while the device is given msgs that have waited: those that are new
+    are among them, and the broadcasts come another way.
+
+    NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    From the first that a device gets none is missing.
+    """
+    sender, uid, n = server.broadcaster(), server.uid(), 240
+    bodies = [[number, "x" * (5000 if number % 16 == 9 else number)] for number in range(n)]
+    send_many(sender, uid, some(150))
+    devices = []
+    for number, body in enumerate(bodies):
+        sender.send(**({"type": "msg", "to": uid} if number % 3 else {"type": "broadcast"}), body=body)
+        if number % 20 == 10:
+            devices.append(silent(node, uid, since="0-0"))
+    for device in devices:
+        got: list[int] = []
+        while not got or got[-1] < n - 1:
+            message = device.recv()
+            assert message["from"] == sender.uid
+            if isinstance(message["body"], list):
+                got.append(message["body"][0])
+        heard = {number for number in got if number % 3 == 0}
+        assert got == sorted({*heard, *(number for number in range(n) if number % 3)})
+        assert heard == set(range(min(heard), n, 3))
+
+
 @pytest.mark.spec("NODE-10")
 @pytest.mark.feature("history")
 def test_all_devices_on_all_nodes_get_the_same_in_the_same_order(server: Server, node: Server) -> None:

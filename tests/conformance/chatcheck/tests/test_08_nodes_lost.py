@@ -238,6 +238,44 @@ def test_a_node_that_was_cut_off_catches_up_with_broadcasts(server: Server) -> N
             client.fence()
 
 
+@pytest.mark.spec("CAST-6", "NODE-13")
+@pytest.mark.feature("broadcast")
+@pytest.mark.parametrize("how", ["silent", "severed"])
+def test_who_signs_on_a_node_that_comes_back_hears_no_earlier_broadcast(server: Server, how: str) -> None:
+    """CAST-6: "A broadcast MUST NOT be kept for later: a connection that signs after the reply does not get
+    it."
+
+    Nor from a node that has still to tell it to those who are there. Twin: one of them gets it.
+
+    NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+    """
+    with server.node_on_a_wire() as (node, wire):
+        alice, carol = server.broadcaster(), node.signed()
+        CUTS[how](wire)
+        try:
+            carol.send(type="msg", to=node.uid(), body=fresh())
+            carol.expect_reply(0, "unavailable")
+            bodies = some(300)
+            for body in bodies:
+                alice.broadcast(body)
+        finally:
+            wire.mend()
+        late, uid = node.connect(), server.uid()
+
+        def signs() -> bool:
+            late.send(type="sign", uid=uid)
+            return bool(late.recv()["status"] == 1)
+
+        assert eventually(signs, within=HEALED_SECONDS, every=0.001)
+        late.uid = uid
+        late.fence()
+        for body in bodies:
+            carol.expect_broadcast(body, alice.uid)
+        late.fence()
+        carol.fence()
+
+
 @pytest.mark.spec("NODE-8", "NODE-1")
 def test_a_node_that_was_cut_off_for_longer_than_a_death_is_no_other(server: Server) -> None:
     """NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
