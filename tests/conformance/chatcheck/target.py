@@ -78,6 +78,7 @@ class Target:
         self._other_urls = other_urls
         self._process: subprocess.Popen[bytes] | None = None
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by destroy()
+        self._last_log = ""  # what log() says then
         if command is not None and "{redis}" in command and redis_url is None:
             self.redis_control = PrivateRedis()
             self.redis_url = self.redis_control.url
@@ -139,8 +140,8 @@ class Target:
 
     def log(self) -> str:
         """The end of what the server has written to stdout and stderr."""
-        if self._log_file.closed:  # the run was cut short, and this is the report of its last teardown
-            return ""
+        if self._log_file.closed:
+            return self._last_log
         file = self._log_file.fileno()
         start = max(0, os.fstat(file).st_size - _LOG_SHOWN_MAX)
         # Not seek() and read(): the server writes where they would leave the position, which it shares.
@@ -153,6 +154,7 @@ class Target:
             eventually(self._is_to_be_waited_for, within=_DESTROY_SECONDS)
             self.signal(signal.SIGKILL)  # who ignores it, and what is left of its process group
             self._process.wait()
+        self._last_log = self.log()
         self._log_file.close()
         if self.redis_control is not None:
             self.redis_control.destroy()
@@ -206,6 +208,7 @@ class Server:
         self._connections: list[Client | RawClient] = []
         self._redis: redis.Redis | None = None
         self._may_be_down = False
+        self._others: list[Target] = []  # which ran in this test, too
 
     @property
     def address(self) -> Address:
@@ -326,6 +329,7 @@ class Server:
 
     @contextlib.contextmanager
     def _running(self, target: Target) -> Iterator[Server]:
+        self._others.append(target)
         try:
             target.ensure_running()
             server = Server(target, self.transcript)
@@ -347,8 +351,12 @@ class Server:
             raise AssertionError(f"the server has ended: exit status {status}")
 
     def log(self) -> str:
-        """The end of what the server has written, if the suite started it."""
-        return self._target.log()
+        """The end of what the server has written, and others that ran in this test, if started here."""
+        logs = [self._target.log().strip()]
+        for other in self._others:
+            if log := other.log().strip():
+                logs.append(f"--- another server, on port {other.address.port}:\n{log}")
+        return "\n".join(logs).strip()
 
     def release(self) -> None:
         """Give up all connections of the test."""

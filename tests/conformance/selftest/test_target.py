@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from chatcheck.target import Documented, Target
+from chatcheck.target import Documented, Server, Target
 from chatcheck.timing import eventually
 
 N_LINES = 500_000  # so many that it is still writing when it accepts connections
@@ -31,6 +31,30 @@ def test_the_log_is_whole_also_if_it_is_read_while_the_server_writes() -> None:
         target.destroy()
     assert done == "done"
     assert numbered == [f"line {n:06}" for n in range(N_LINES - len(numbered), N_LINES)]
+
+
+NAMES_ITS_PORT = """
+import signal, socket
+accepts = socket.create_server(("127.0.0.1", {port}))
+print("this is port {port}", flush=True)
+signal.pause()
+"""
+
+
+def test_the_log_of_another_server_is_shown_too_while_it_runs_and_when_it_has_ended() -> None:
+    target = Target(None, shlex.join([sys.executable, "-c", NAMES_ITS_PORT]), None, Documented())
+    try:
+        target.ensure_running()
+        server = Server(target)
+        with server.another() as other:
+            port = other.address.port
+            assert eventually(lambda: f"this is port {port}" in server.log(), within=5)
+        expected = (
+            f"this is port {server.address.port}\n--- another server, on port {port}:\nthis is port {port}"
+        )
+        assert server.log() == expected
+    finally:
+        target.destroy()
 
 
 ENDS = """
