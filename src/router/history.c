@@ -6,8 +6,8 @@
 
 #include "chat/inbox.h"
 #include "chat/mem.h"
-#include "chat/str_table.h"
 #include "router/reader.h"
+#include "router/signing.h"
 
 enum {
     PING_INTERVAL_TICKS = 9, /* a device is asked to confirm within a second: [HIST-12] */
@@ -19,76 +19,23 @@ struct history {
     conn_id *to_ping; /* devices that have something to confirm */
     size_t n_to_ping;
     size_t to_ping_capacity;
-    struct str_table *signing; /* of struct signing */
-};
-
-/* A uid that somebody is being signed as. A message that comes for it meanwhile is read later; but
- * that it has come must be known, for what comes next may be behind it: held.h. */
-struct signing {
-    struct str_entry entry;
-    size_t n_slots;
-    struct known known;
-    char uid[];
+    struct signing *signing;
 };
 
 struct history *history_create(void)
 {
     struct history *history = mem_alloc(sizeof *history);
     history->tick = PING_INTERVAL_TICKS; /* so that a first ping need not wait */
-    history->signing = str_table_create();
+    history->signing = signing_create();
     return history;
 }
 
 void history_destroy(struct history *history)
 {
     if (history != NULL) {
-        str_table_destroy(history->signing);
+        signing_destroy(history->signing);
         free(history->to_ping);
         free(history);
-    }
-}
-
-/* ---- uids that somebody is being signed as ---- */
-
-static struct signing *signing_as(const struct history *history, struct str uid)
-{
-    return (struct signing *)str_table_get(history->signing, uid);
-}
-
-static void signing_begins(struct history *history, struct str uid)
-{
-    struct signing *signing = signing_as(history, uid);
-    if (signing == NULL) {
-        signing = mem_alloc(sizeof *signing + uid.len);
-        memcpy(signing->uid, uid.ptr, uid.len);
-        signing->entry.key = (struct str){signing->uid, uid.len};
-        str_table_add(history->signing, &signing->entry);
-    }
-    signing->n_slots++;
-}
-
-/* What has come since it began. */
-static struct known signing_ends(struct history *history, struct str uid)
-{
-    struct signing *signing = signing_as(history, uid);
-    struct known known = signing->known;
-    signing->n_slots--;
-    if (signing->n_slots == 0) {
-        str_table_remove(history->signing, &signing->entry);
-        free(signing);
-    }
-    return known;
-}
-
-static void note(const struct history *history, struct str uid, struct message_id id,
-                 bool is_from_node)
-{
-    if (str_table_count(history->signing) == 0) {
-        return; /* as most of the time: no hash is needed */
-    }
-    struct signing *signing = signing_as(history, uid);
-    if (signing != NULL) {
-        known_raise(&signing->known, id, is_from_node);
     }
 }
 
@@ -135,7 +82,7 @@ void history_sign_ask(struct router *router, struct slot *slot)
         sign_bind(router, slot);
         return;
     }
-    signing_begins(router->history, request->uid);
+    signing_begin(router->history->signing, request->uid);
     const struct message_id *after = request->has_since ? &request->since : NULL;
     router->store->inbox->read(router->store, request->uid, after, 0, on_opened, slot);
 }
@@ -153,7 +100,7 @@ static struct session *device_of(const struct router *router, conn_id conn, stru
 void history_deliver(struct router *router, struct str to, const struct delivery *delivery,
                      struct message_id previous, const conn_id *devices, size_t n)
 {
-    note(router->history, to, delivery->id, delivery->is_from_node);
+    signing_note(router->history->signing, to, delivery->id, delivery->is_from_node);
     recipients_clear(router);
     for (size_t i = 0; i < n; i++) {
         struct session *session = device_of(router, devices[i], to);
@@ -170,7 +117,7 @@ void history_deliver(struct router *router, struct str to, const struct delivery
 void history_newest_known(struct router *router, struct str uid, struct message_id newest,
                           bool is_from_node, const conn_id *devices, size_t n)
 {
-    note(router->history, uid, newest, is_from_node);
+    signing_note(router->history->signing, uid, newest, is_from_node);
     for (size_t i = 0; i < n; i++) {
         struct session *session = device_of(router, devices[i], uid);
         if (session != NULL) {
@@ -292,7 +239,7 @@ void history_begin(const struct slot *slot)
     if (resumes(slot)) {
         return;
     }
-    struct known known = signing_ends(session->router->history, slot->request.uid);
+    struct known known = signing_end(session->router->history->signing, slot->request.uid);
     if (session->closed) {
         return;
     }
@@ -307,7 +254,7 @@ void history_begin(const struct slot *slot)
 void history_sign_failed(const struct slot *slot)
 {
     if (!resumes(slot)) {
-        signing_ends(slot->session->router->history, slot->request.uid);
+        (void)signing_end(slot->session->router->history->signing, slot->request.uid);
     }
 }
 
