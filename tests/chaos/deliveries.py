@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from chaos.excuses import Faults, Window
+from chaos.excuses import Faults, Window, overlaps
 from chaos.journal import (
     Closed,
     Delivered,
@@ -23,7 +23,7 @@ from chaos.journal import (
     body_of,
     crc_of,
 )
-from chaos.ledger import Cast, Ledger, Stored, number_of
+from chaos.ledger import Cast, Ledger, Message, Stored, number_of
 from chaos.verdict import Verdict
 
 BROADCAST_SECONDS = 15.0  # after the last trouble a broadcast has arrived
@@ -39,6 +39,9 @@ class Session:
     confirmed: int = 0  # before the sign was answered
     got: list[tuple[int, float]] = field(default_factory=list)  # ids of msgs, when
     heard: dict[str, float] = field(default_factory=dict)
+    latest: dict[tuple[int, bool], tuple[int, float]] = field(
+        default_factory=dict
+    )  # of a sender's session, broadcasts or not: the turn of the last that came, when it was sent
     pauses: list[Window] = field(default_factory=list)
 
 
@@ -137,6 +140,8 @@ class _Auditor:
         self._check_id(event, number, where)
         self._check_rise(event, number, where)
         self._session.got.append((number, event.at))
+        if message.n_sent == 1 and message.is_answered:
+            self._check_turn(event, message, message.first)
 
     def _check_id(self, event: Delivered, number: int, where: str) -> None:
         """An id names one message, at one time, on every device; and a message has one id."""
@@ -167,6 +172,30 @@ class _Auditor:
         self._verdict.broken(
             "twice" if is_twice else "order", f"{where}: {event.id} after a later one", event.key
         )
+
+    def _check_turn(self, event: Delivered | Heard, sent: Message | Cast, at: float) -> None:
+        """What one connection sends, msgs and broadcasts, comes in that order: is this one not late?
+
+        Not if there was trouble between: what a node could not be told it finds in the inbox, later.
+        """
+        is_cast = isinstance(sent, Cast)
+        self._session.latest[sent.session, is_cast] = (sent.turn, at)
+        turn, earliest = self._session.latest.get((sent.session, not is_cast), (-1, math.inf))
+        if turn == -1:
+            return
+        self._verdict.checked["turns of msgs and broadcasts"] += 1
+        if sent.turn > turn:
+            return
+        earliest = min(earliest, at)
+        nodes = (sent.node, self._session.node)
+        if any(overlaps(self._faults.disturbed(node), earliest, event.at) for node in nodes):
+            return
+        if self._faults.lost_broadcasts(self._session.node, earliest, event.at):
+            return
+        what = (
+            f"client {self._who.client} in session {event.session} at {event.at}: after what was sent later"
+        )
+        self._verdict.broken("turn", what, event.key)
 
     # -- Each session
 
@@ -241,6 +270,8 @@ class _Auditor:
             if earlier.session == cast.session and earlier.at > cast.at:
                 self._verdict.broken("broadcast", f"{where}: after {key}, which was sent later", event.key)
         session.heard[event.key] = event.at
+        if cast.answered is not None:
+            self._check_turn(event, cast, cast.at)
 
     def _check_broadcasts(self, closed: float) -> None:
         """A session that was signed before, and stayed, has heard it."""

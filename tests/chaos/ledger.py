@@ -47,6 +47,9 @@ class Message:
     sender: str
     first: float  # sent
     last: float
+    session: int  # of the sender, when first
+    node: int
+    turn: int  # among all that the sender has sent
     n_sent: int = 1
     number: int = -1  # of its id, the last known one
     is_answered: bool = False  # with status 1
@@ -67,6 +70,8 @@ class Cast:
 
     sender: str
     session: int
+    node: int
+    turn: int  # as a message's
     at: float
     answered: float | None = None  # with status 1
 
@@ -124,6 +129,7 @@ class _Clerk:
         self._verdict = verdict
         self._session = Session(0, 0)
         self._best_pong = 0
+        self._n_sent = 0
 
     def read(self) -> None:
         for event in self._journal:
@@ -142,8 +148,7 @@ class _Clerk:
                 case Signing():
                     self._session.waiting.append(Request("sign", event.cid, event.at, event.uid))
                 case Casting():
-                    self._ledger.casts[event.key] = Cast(self._who.uid, event.session, event.at)
-                    self._session.waiting.append(Request("broadcast", event.key, event.at))
+                    self._casting(event)
                 case Paused():
                     self._session.pauses.append(Window(event.at, float("inf")))
                 case Resumed():
@@ -151,10 +156,22 @@ class _Clerk:
                 case Closed():
                     self._closed(event)
 
+    def _casting(self, event: Casting) -> None:
+        self._n_sent += 1
+        session = self._session
+        cast = Cast(self._who.uid, session.number, session.node, self._n_sent, event.at)
+        self._ledger.casts[event.key] = cast
+        session.waiting.append(Request("broadcast", event.key, event.at))
+
     def _sent(self, event: Sent) -> None:
+        self._n_sent += 1
         message = self._ledger.messages.get(event.key)
         if message is None:
-            self._ledger.messages[event.key] = Message(event.to, self._who.uid, event.at, event.at)
+            session = self._session
+            message = Message(
+                event.to, self._who.uid, event.at, event.at, session.number, session.node, self._n_sent
+            )
+            self._ledger.messages[event.key] = message
         else:
             message.last = event.at
             message.n_sent += 1

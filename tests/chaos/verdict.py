@@ -13,6 +13,7 @@ RULES = {
     "lost": "what was answered 'sended' reaches every device that comes back",
     "twice": "a device that passes since gets nothing twice, any other one not within a session",
     "order": "ids rise, on every device alike, and in the order in which a connection sent",
+    "turn": "what one connection sends, msgs and broadcasts, arrives in that order",
     "stored-twice": "a retry is not a second message",
     "from": "from is the uid that the sender signed as",
     "body": "the body is the one that was sent",

@@ -497,6 +497,53 @@ def test_two_broadcasts_in_the_wrong_order() -> None:
     assert story.broken() == {"broadcast"}
 
 
+def late_broadcast_story() -> Story:
+    """ann's broadcast, and then her message, which arrives before it."""
+    story = broadcast_story()
+    story.ann = insert_after(story.ann, journal.Casting(40, 1, "0:b1"), journal.Sent(40.01, 1, "0:4", "bob"))
+    story.ann = insert_after(story.ann, replied(40.1, 1, "0:b1"), replied(40.1, 1, "0:4"))
+    at = story.bob.index(heard(40.1, 4, "0:b1"))
+    story.bob.insert(at, delivered(40.1, 4, "0:4"))
+    story.old = insert_after(story.old, heard(40.1, 5, "0:b1"), delivered(40.1, 5, "0:4"))
+    return story
+
+
+def test_a_broadcast_behind_a_message_that_was_sent_later() -> None:
+    assert late_broadcast_story().broken() == {"turn"}
+
+
+def test_a_message_behind_a_broadcast_that_was_sent_later() -> None:
+    story = late_broadcast_story()
+    story.ann.remove(journal.Sent(40.01, 1, "0:4", "bob"))
+    story.ann.remove(replied(40.1, 1, "0:4"))
+    at = story.ann.index(journal.Casting(40, 1, "0:b1"))
+    story.ann.insert(at, journal.Sent(39.9, 1, "0:4", "bob"))
+    at = story.ann.index(replied(40.1, 1, "0:b1"))
+    story.ann.insert(at, replied(40, 1, "0:4"))
+
+    assert story.broken() == {"turn"}  # for bob's other device, which got the broadcast first
+
+
+@pytest.mark.parametrize("target", ["node 0", "redis", "node 1"])
+def test_a_broadcast_that_trouble_has_kept_may_come_later(target: str) -> None:
+    story = late_broadcast_story()
+    story.faults = [
+        Fault("node-stop" if "node" in target else "redis-stop", target, 40.02, 40.02, 40.05, 40.05, "")
+    ]
+
+    assert story.broken() == ({"turn"} if target == "node 1" else set())
+
+
+def test_a_message_that_was_sent_again_has_no_turn() -> None:
+    story = late_broadcast_story()
+    story.ann = insert_after(
+        story.ann, journal.Sent(40.01, 1, "0:4", "bob"), journal.Sent(40.02, 1, "0:4", "bob")
+    )
+    story.ann = insert_after(story.ann, replied(40.1, 1, "0:4"), replied(40.1, 1, "0:4", dup=True))
+
+    assert story.broken() == set()
+
+
 def test_a_broadcast_with_a_wrong_from() -> None:
     story = broadcast_story()
     story.bob = changed(story.bob, heard(40.1, 4, "0:b1"), sender="eve")
