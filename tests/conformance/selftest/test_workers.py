@@ -235,6 +235,15 @@ def test_maxfail_ends_the_run(pytester: pytest.Pytester, url: str) -> None:
     result.assert_outcomes(failed=1)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children end at SIGINT, also if this process was started in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_workers_and_their_servers(
