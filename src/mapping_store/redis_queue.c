@@ -217,7 +217,8 @@ static void append_wait(struct redis_store *store, struct queue_wait *wait)
     store->waits_end = &wait->next;
 }
 
-/* The id of the last entry. False: there is none, or no queue that could be read. */
+/* The id of the last entry behind the cursor. False: there is none, or no queue that could be
+ * read. */
 static bool last_of(const redisReply *reply, struct message_id *last)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
@@ -246,8 +247,10 @@ void redis_queue_wait(struct redis_store *store, mapping_done_fn *done, void *ct
     struct queue_wait *wait = mem_alloc(sizeof *wait);
     *wait = (struct queue_wait){.store = store, .done = done, .ctx = ctx};
     struct name queue = key_of_node_queue(str_of(store->node));
-    struct str args[] = {STR("XREVRANGE"), name_str(&queue), STR("+"),
-                         STR("-"),         STR("COUNT"),     STR("1")};
+    char after[1 + MESSAGE_ID_SIZE_MAX] = "("; /* mostly there is nothing, which is a short reply */
+    size_t after_len = 1 + message_id_write(store->cursor, after + 1);
+    struct str args[] = {STR("XREVRANGE"),   name_str(&queue), STR("+"),
+                         {after, after_len}, STR("COUNT"),     STR("1")};
     if (!redis_link_command(store->link, args, sizeof args / sizeof args[0], on_last, wait)) {
         end_wait(wait, ERR_UNAVAILABLE);
     }
