@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from chaos.excuses import Faults, Window, overlaps
+from chaos.excuses import Faults, Window
 from chaos.journal import (
     Closed,
     Delivered,
@@ -176,7 +176,7 @@ class _Auditor:
     def _check_turn(self, event: Delivered | Heard, sent: Message | Cast, at: float) -> None:
         """What one connection sends, msgs and broadcasts, comes in that order: is this one not late?
 
-        Not if there was trouble between: what a node could not be told it finds in the inbox, later.
+        What a node could not be told it finds in the inbox, later.
         """
         is_cast = isinstance(sent, Cast)
         self._session.latest[sent.session, is_cast] = (sent.turn, at)
@@ -187,10 +187,7 @@ class _Auditor:
         if sent.turn > turn:
             return
         earliest = min(earliest, at)
-        nodes = (sent.node, self._session.node)
-        if any(overlaps(self._faults.disturbed(node), earliest, event.at) for node in nodes):
-            return
-        if self._faults.lost_broadcasts(self._session.node, earliest, event.at):
+        if self._faults.may_delay((sent.node, self._session.node), earliest, event.at):
             return
         what = (
             f"client {self._who.client} in session {event.session} at {event.at}: after what was sent later"

@@ -534,6 +534,16 @@ def test_a_broadcast_that_trouble_has_kept_may_come_later(target: str) -> None:
     assert story.broken() == ({"turn"} if target == "node 1" else set())
 
 
+@pytest.mark.parametrize(
+    "fault", [("flushall", "redis"), ("del", "chat_map_uid_fd:bob"), ("del", "chat_dup:x")]
+)
+def test_a_broadcast_may_come_before_what_redis_did_not_know_whom_to_tell(fault: tuple[str, str]) -> None:
+    story = late_broadcast_story()
+    story.faults = [Fault(*fault, 32, 32, 32, 32, "bob")]
+
+    assert story.broken() == ({"turn"} if "dup" in fault[1] else set())
+
+
 def test_a_message_that_was_sent_again_has_no_turn() -> None:
     story = late_broadcast_story()
     story.ann = insert_after(
