@@ -167,6 +167,7 @@ class World(NamedTuple):
 
     faults: tuple[Fault, ...]
     looks: tuple[Look, ...]
+    seed: int = 0
 
 
 class Journal(Protocol):
@@ -246,7 +247,7 @@ def write_world(folder: Path, world: World) -> None:
 def read_world(folder: Path) -> World:
     data = json.loads((folder / "world.json").read_text())
     faults = tuple(Fault(*row) for row in data["faults"])
-    return World(faults, tuple(Look(*row) for row in data["looks"]))
+    return World(faults, tuple(Look(*row) for row in data["looks"]), data["seed"])
 
 
 _FILLER = "abcdefghijklmnopqrstuvwxyz0123456789 " * 8

@@ -82,7 +82,7 @@ class Run:
             await self._finish()
         finally:
             await self._end()
-        world = World(tuple(self._breaker.faults), tuple(self._looks + self._breaker.looks))
+        world = World(tuple(self._breaker.faults), tuple(self._looks + self._breaker.looks), self._plan.seed)
         write_world(self._plan.folder, world)
         return Course(world, self._common.counts, self._common.now())
 
