@@ -106,6 +106,7 @@ struct redis_store {
     struct reading *readings; /* which are not answered yet */
     struct reading **readings_end;
     struct loop_timer *reading_timer;
+    size_t kept_size;       /* bytes of pages that wait for the queue */
     bool has_seen_settings; /* of Redis: once in a process' life */
     bool is_joining;        /* connected, and not yet open */
     bool has_taken_over;    /* from predecessors: once in a process' life */

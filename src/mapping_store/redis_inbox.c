@@ -6,6 +6,10 @@
 #include "chat/utf8.h"
 #include "mapping_store/redis.h"
 
+enum {
+    KEPT_SIZE_MAX = 67108864 /* bytes of all pages that wait for the queue; others are read again */
+};
+
 /* ---- keys ---- */
 
 static struct str put(struct inbox_keys *keys, size_t begin)
@@ -104,6 +108,14 @@ bool redis_is_delivery(const struct redis_store *store, const struct delivery *d
 
 /* ---- read.lua ---- */
 
+/* A page, and all that it lends. */
+struct kept_page {
+    size_t size; /* bytes of memory */
+    struct inbox_page page;
+    struct delivery messages[INBOX_PAGE_MESSAGES_MAX];
+    char text[];
+};
+
 /* Owned by the store's list, oldest first; gone once it is answered. */
 struct reading {
     struct reading *next;
@@ -122,7 +134,7 @@ struct reading {
     struct message_id began;
     bool dropped;
     bool gap;
-    struct kept_page *kept; /* waits for the queue */
+    struct kept_page *kept; /* waits for the queue; NULL: too much does already */
     size_t uid_len;
     char uid[UID_SIZE_MAX];
 };
@@ -154,7 +166,10 @@ static void answer(struct reading *reading, const struct inbox_page *page)
         reading->store->readings_end = place;
     }
     reading->read(reading->ctx, page);
-    free(reading->kept);
+    if (reading->kept != NULL) {
+        reading->store->kept_size -= reading->kept->size;
+        free(reading->kept);
+    }
     free(reading);
 }
 
@@ -223,12 +238,7 @@ static bool is_page(const redisReply *reply)
            reply->element[PAGE_MESSAGES]->type == REDIS_REPLY_ARRAY;
 }
 
-/* A page, and all that it lends. */
-struct kept_page {
-    struct inbox_page page;
-    struct delivery messages[INBOX_PAGE_MESSAGES_MAX];
-    char text[];
-};
+static bool ask(struct reading *reading);
 
 static struct str put_text(char **to, struct str text)
 {
@@ -238,15 +248,20 @@ static struct str put_text(char **to, struct str text)
     return copy;
 }
 
-/* Caller owns. */
-static struct kept_page *keep(const struct inbox_page *page)
+/* Caller owns. NULL: there is no room for it. */
+static struct kept_page *keep(struct redis_store *store, const struct inbox_page *page)
 {
-    size_t size = 0;
+    size_t size = sizeof(struct kept_page);
     for (size_t i = 0; i < page->n; i++) {
         size += page->messages[i].from.len + page->messages[i].body.len;
     }
-    struct kept_page *kept = mem_alloc(sizeof *kept + size);
+    if (store->kept_size + size > KEPT_SIZE_MAX) {
+        return NULL;
+    }
+    store->kept_size += size;
+    struct kept_page *kept = mem_alloc(size);
     char *to = kept->text;
+    kept->size = size;
     kept->page = *page;
     kept->page.messages = kept->messages;
     for (size_t i = 0; i < page->n; i++) {
@@ -260,14 +275,12 @@ static struct kept_page *keep(const struct inbox_page *page)
 static void on_told(void *ctx, enum err err)
 {
     struct reading *reading = ctx;
-    if (err == ERR_OK) {
+    if (err == ERR_OK && reading->kept != NULL) {
         answer(reading, &reading->kept->page);
-    } else {
+    } else if (err != ERR_OK || !ask(reading)) {
         fail(reading);
     }
 }
-
-static bool ask(struct reading *reading);
 
 static void on_page(void *ctx, const redisReply *reply)
 {
@@ -293,7 +306,7 @@ static void on_page(void *ctx, const redisReply *reply)
         page.gap = reading->gap;
     }
     if (page.n > 0 && store->has_nodes) {
-        reading->kept = keep(&page);
+        reading->kept = keep(store, &page);
         redis_queue_wait(store, on_told, reading);
         return;
     }

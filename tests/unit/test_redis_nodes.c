@@ -16,9 +16,11 @@
 
 enum {
     EVENTS_MAX = 512,
-    RENEWED_MS = LEASE_MS / 5 + 400,  /* by then every node has renewed its lease */
-    UNREAD_MS = TIMEOUT_MS / 2 + 100, /* by then a question to the queue has been answered */
-    LARGE = 5000                      /* bytes of a body that is not rung */
+    RENEWED_MS = LEASE_MS / 5 + 400, /* by then every node has renewed its lease */
+    PATIENT_MS = 2000,               /* TIMEOUT_MS for what takes a while */
+    LARGE = 5000,                    /* bytes of a body that is not rung */
+    PAGE_HALF = 65000,               /* bytes of a body, of which two are a page */
+    PAGES_MANY = 600                 /* more of these than may wait */
 };
 
 /* What a node was told. */
@@ -43,6 +45,7 @@ struct node {
     struct event events[EVENTS_MAX];
 };
 
+static uint64_t timeout_ms = TIMEOUT_MS;
 static struct node a;
 static struct node b;
 static const struct inbox_limits limits = {.messages_max = 1000, .retention_ms = 604800000};
@@ -106,6 +109,7 @@ static void start_node(struct fixture *f, struct node *node, const char *name,
     struct redis_store_options options = store_options();
     options.node_name = name;
     options.nodes = true;
+    options.timeout_ms = timeout_ms;
     options.history = history;
     options.refresh_ms = refresh_ms;
     memset(node, 0, sizeof *node);
@@ -891,7 +895,7 @@ static void test_lost_queue_is_compared(void **state)
 static void given_queues_unread(struct fixture *f)
 {
     run(f, "ACL SETUSER default -xread");
-    run_for(f, UNREAD_MS);
+    run_for(f, timeout_ms / 2 + 100); /* by then a question to the queue has been answered */
 }
 
 static void when_queues_are_read_again(struct fixture *f)
@@ -928,6 +932,50 @@ static void test_page_waits_for_what_was_sent_before_it(void **state)
     assert_int_equal(n_events_at_page, 2);
     then_event(f, &b, 0, BROADCAST, "1");
     then_event(f, &b, 1, ARRIVED, "2");
+}
+
+/* How often scripts were run since CONFIG RESETSTAT. */
+static int n_scripts_run(struct fixture *f)
+{
+    redisReply *stats = ask(f, "INFO commandstats");
+    const char *calls = strstr(stats->str, "cmdstat_evalsha:calls=");
+    int n = calls == NULL ? 0 : atoi(calls + strlen("cmdstat_evalsha:calls="));
+    freeReplyObject(stats);
+    return n;
+}
+
+static bool has_run_all(void *ctx)
+{
+    return n_scripts_run(ctx) == PAGES_MANY;
+}
+
+/* Pages that wait are bounded: what there is no room for is read again. */
+static void test_pages_when_too_many_wait_are_read_again(void **state)
+{
+    struct fixture *f = *state;
+    static char body[PAGE_HALF + 1];
+    memset(body, '7', PAGE_HALF);
+    stop_nodes(f);
+    run(f, "FLUSHALL");
+    timeout_ms = PATIENT_MS;
+    start_nodes(f, &limits, 25000);
+    given_bound_on(f, &b, 7, "alice");
+    given_queues_unread(f);
+    timeout_ms = TIMEOUT_MS;
+    assert_int_equal(send_from(f, &a, "alice", body), ERR_OK);
+    assert_int_equal(send_from(f, &a, "alice", body), ERR_OK);
+    n_pages = 0;
+    run(f, "CONFIG RESETSTAT");
+
+    for (int i = 0; i < PAGES_MANY; i++) {
+        b.store->inbox->read(b.store, STR("alice"), NULL, 64, on_read, NULL);
+    }
+    run_until(f->loop, has_run_all, f, PATIENT_MS / 2);
+    when_queues_are_read_again(f);
+    run_until_count(f->loop, &n_pages, PAGES_MANY);
+
+    assert_in_range(n_scripts_run(f), PAGES_MANY + 1, PAGES_MANY + PAGES_MANY / 2);
+    assert_int_equal(page_err, ERR_OK);
 }
 
 /* [CAST-7] The same of the newest message, for which a device would read. */
@@ -1074,6 +1122,7 @@ int main(void)
         HISTORY_TEST(test_who_comes_back_can_read_at_once),
         HISTORY_TEST(test_lost_queue_is_compared),
         HISTORY_TEST(test_page_waits_for_what_was_sent_before_it),
+        HISTORY_TEST(test_pages_when_too_many_wait_are_read_again),
         HISTORY_TEST(test_newest_waits_for_what_was_sent_before_it),
         NODES_TEST(test_settled_is_when_what_was_sent_before_has_been_told),
         NODES_TEST(test_settling_when_queue_is_not_read_is_unavailable_in_time),
