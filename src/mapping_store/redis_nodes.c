@@ -210,7 +210,9 @@ void redis_clean_up_after_the_dead(struct redis_store *store)
         if (other->is_dead && !was_dead) {
             log_line(LOG_WARN, "redis_node_dead", "node=%s", other->name);
         }
-        if (other->is_dead && !other->is_being_cleaned) {
+        if (!other->is_dead) {
+            other->is_cleaned = false; /* by when it dies again it has written more */
+        } else if (!other->is_being_cleaned) {
             clean_up_after(store, other);
         }
     }

@@ -538,7 +538,7 @@ static void test_traces_of_dead_nodes_are_removed(void **state)
 {
     struct fixture *f = *state;
     enum {
-        N = 1200
+        N = 12000 /* so many that Redis does not find them all where a journal begins */
     };
     plant_devices(f, live_node, 2);
     plant_node(f, live_node, 60000);
@@ -576,6 +576,23 @@ static void test_traces_of_a_forgotten_node_are_removed(void **state)
 
     run_until(f->loop, is_dead_node_gone, f, 3 * RENEWED_MS);
     assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:u1 chat_map_uid_fd:u3")), 0);
+}
+
+/* The same of one that was dead before, was cleaned up after, and came back. */
+static void test_traces_of_a_forgotten_node_that_was_dead_before_are_removed(void **state)
+{
+    struct fixture *f = *state;
+    plant_devices(f, dead_node, 3);
+    plant_node(f, dead_node, -1000);
+    run_for(f, RENEWED_MS); /* both nodes have seen it dead */
+    assert_true(is_dead_node_gone(f));
+    plant_devices(f, dead_node, 3);
+    plant_node(f, dead_node, RENEWED_MS + 2000); /* to the second before */
+    run_for(f, RENEWED_MS);
+
+    run(f, "DEL chat_nodes");
+
+    run_until(f->loop, is_dead_node_gone, f, 5 * RENEWED_MS);
 }
 
 static bool is_whole_again(void *ctx)
@@ -1105,6 +1122,7 @@ int main(void)
         NODES_TEST(test_queue_keeps_nothing_that_has_been_read),
         NODES_TEST(test_traces_of_dead_nodes_are_removed),
         NODES_TEST(test_traces_of_a_forgotten_node_are_removed),
+        NODES_TEST(test_traces_of_a_forgotten_node_that_was_dead_before_are_removed),
         NODES_TEST(test_node_that_was_taken_for_dead_comes_back),
         NODES_TEST(test_fds_of_a_dead_node_are_stale),
         NODES_TEST(test_queue_of_a_dead_node_is_written_but_not_made),

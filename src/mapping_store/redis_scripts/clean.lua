@@ -13,8 +13,9 @@ if redis.call('TYPE', JOURNAL).ok ~= 'hash' then
     redis.call('DEL', JOURNAL)
     return 0
 end
--- Always the beginning: what has been seen is gone.
-local page = redis.call('HSCAN', JOURNAL, 0, 'COUNT', ARGV[2])[2]
+-- Any of them: what has been seen is gone. (HSCAN from the beginning would look into the same buckets
+-- again, which are empty by then.)
+local page = redis.call('HRANDFIELD', JOURNAL, ARGV[2], 'WITHVALUES')
 for i = 1, #page, 2 do
     local fd, uid = page[i], page[i + 1]
     if string.sub(fd, 1, #NODE + 1) == NODE .. '.' then -- or the node cannot have written it
