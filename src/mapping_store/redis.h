@@ -81,7 +81,8 @@ struct other_node {
     bool is_listed;      /* in chat_nodes, when it was looked at last */
     bool is_dead;
     bool is_being_cleaned;
-    bool is_cleaned; /* since it died, at least once */
+    bool is_cleaned;          /* since it died, at least once */
+    uint64_t spared_until_ms; /* our clock: it may live, and be listed by then */
 };
 
 struct redis_store {
@@ -326,6 +327,10 @@ struct targets {
 /* The list of nodes with the ends of their leases, as ZRANGE gives it. */
 void redis_nodes_are(struct redis_store *store, const redisReply *nodes);
 bool redis_node_is_alive(struct redis_store *store, struct str node);
+
+/* There is an fd of this node, and it is not in the list. If nobody else knows it, nobody would
+ * clean up after it: unless it is listed by then, that is done when a lease's time is over. */
+void redis_node_was_met(struct redis_store *store, struct str node);
 
 /* All other nodes, also those that are dead but may come back. */
 void redis_targets_all(struct redis_store *store, struct targets *out);

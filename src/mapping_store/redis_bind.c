@@ -198,6 +198,15 @@ static void bind_finish(struct bind *bind, enum batch_result result, const char 
 
 /* ---- third round trip: remove ---- */
 
+static void meet_the_dead(const struct bind *bind)
+{
+    for (size_t i = 0; i < bind->n_nodes && bind->store->has_nodes; i++) {
+        if (!bind->nodes[i].is_alive) {
+            redis_node_was_met(bind->store, (struct str){bind->nodes[i].bytes, bind->nodes[i].len});
+        }
+    }
+}
+
 static void on_removed(void *ctx, enum batch_result result, const char *error)
 {
     bind_finish(ctx, result, error);
@@ -207,6 +216,7 @@ static void on_removed(void *ctx, enum batch_result result, const char *error)
  * that fd's own key, and no fd of a live device." */
 static void remove_stale(struct bind *bind)
 {
+    meet_the_dead(bind);
     struct name set = key_of_uid(op_uid(bind->op));
     struct str *args = mem_alloc((2 + bind->n_suspects) * sizeof *args);
     struct batch *batch = batch_create(bind->store, NULL, on_removed, bind);

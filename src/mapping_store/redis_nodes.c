@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "chat/log.h"
@@ -30,24 +31,41 @@ static struct other_node *find_node(struct redis_store *store, struct str node)
     return NULL;
 }
 
-static void add_node(struct redis_store *store, struct str node, double lease_end_ms)
+/* The one of that name, perhaps a new one; NULL: it is none, or one too many. */
+static struct other_node *find_or_add_node(struct redis_store *store, struct str node)
 {
     struct str name;
-    if (!node_name_of(node, &name) || str_eq(node, str_of(store->node))) {
-        return;
-    }
     struct other_node *other = find_node(store, node);
-    if (other == NULL) {
-        if (store->n_others == OTHER_NODES_MAX) {
-            redis_log_error(store, "nodes", "more nodes than one server can tell");
-            return;
-        }
-        other = &store->others[store->n_others++];
-        *other = (struct other_node){.len = node.len};
-        memcpy(other->name, node.ptr, node.len);
+    if (other != NULL || !node_name_of(node, &name) || str_eq(node, str_of(store->node))) {
+        return other;
     }
-    other->is_listed = true;
-    other->lease_end_ms = lease_end_ms;
+    if (store->n_others == OTHER_NODES_MAX) {
+        redis_log_error(store, "nodes", "more nodes than one server can tell");
+        return NULL;
+    }
+    other = &store->others[store->n_others++];
+    *other = (struct other_node){.len = node.len};
+    memcpy(other->name, node.ptr, node.len);
+    return other;
+}
+
+static void add_node(struct redis_store *store, struct str node, double lease_end_ms)
+{
+    struct other_node *other = find_or_add_node(store, node);
+    if (other != NULL) {
+        other->is_listed = true;
+        other->lease_end_ms = lease_end_ms;
+    }
+}
+
+void redis_node_was_met(struct redis_store *store, struct str node)
+{
+    if (find_node(store, node) == NULL) {
+        struct other_node *other = find_or_add_node(store, node);
+        if (other != NULL) {
+            other->spared_until_ms = loop_now_ms(store->loop) + store->lease_ms;
+        }
+    }
 }
 
 /* One that is not listed any more has left, or somebody deleted the list: until its lease would
@@ -180,9 +198,13 @@ static void clean_next(struct cleaning *cleaning)
 {
     struct redis_store *store = cleaning->store;
     struct str node = {cleaning->node, cleaning->len};
+    char linger_ms[NUMBER_SIZE_MAX];
+    snprintf(linger_ms, sizeof linger_ms, "%d", NODE_LINGER_MS);
     struct name journal = key_of_node_fds(node);
-    struct str args[] = {STR("EVAL"),        STR(lua_clean), STR("2"),  STR("chat_nodes"),
-                         name_str(&journal), node,           STR("500")};
+    struct name queue = key_of_node_queue(node);
+    struct str args[] = {STR("EVAL"),        STR(lua_clean),   STR("3"), STR("chat_nodes"),
+                         name_str(&journal), name_str(&queue), node,     STR("500"),
+                         str_of(linger_ms)};
     if (!redis_link_command(store->link, args, sizeof args / sizeof args[0], on_cleaned,
                             cleaning)) {
         clean_finish(cleaning, false);
@@ -210,9 +232,10 @@ void redis_clean_up_after_the_dead(struct redis_store *store)
         if (other->is_dead && !was_dead) {
             log_line(LOG_WARN, "redis_node_dead", "node=%s", other->name);
         }
+        bool is_spared = loop_now_ms(store->loop) < other->spared_until_ms;
         if (!other->is_dead) {
             other->is_cleaned = false; /* by when it dies again it has written more */
-        } else if (!other->is_being_cleaned) {
+        } else if (!other->is_being_cleaned && !is_spared) {
             clean_up_after(store, other);
         }
     }

@@ -538,7 +538,7 @@ static void test_traces_of_dead_nodes_are_removed(void **state)
 {
     struct fixture *f = *state;
     enum {
-        N = 12000 /* so many that Redis does not find them all where a journal begins */
+        N = 9000 /* so many that Redis does not find them all where a journal begins */
     };
     plant_devices(f, live_node, 2);
     plant_node(f, live_node, 60000);
@@ -549,7 +549,7 @@ static void test_traces_of_dead_nodes_are_removed(void **state)
     plant_node(f, dead_node, -1000);
     plant_node(f, long_dead_node, -121000);
 
-    run_until(f->loop, are_the_dead_gone, f, 2 * RENEWED_MS);
+    run_until(f->loop, are_the_dead_gone, f, 2 * PATIENCE_MS);
     run_until(f->loop, is_forgotten, f, 2 * RENEWED_MS);
 
     assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:u1")), 1);
@@ -593,6 +593,51 @@ static void test_traces_of_a_forgotten_node_that_was_dead_before_are_removed(voi
     run(f, "DEL chat_nodes");
 
     run_until(f->loop, is_dead_node_gone, f, 5 * RENEWED_MS);
+}
+
+/* Nobody who lives has ever heard of it: it died, and the list of nodes was deleted. Whoever meets
+ * an fd of its looks after all that it has left. */
+static void test_traces_of_a_node_that_nobody_knows_are_removed_when_one_is_met(void **state)
+{
+    struct fixture *f = *state;
+    plant_devices(f, dead_node, 3);
+    run_for(f, RENEWED_MS);
+    assert_false(is_dead_node_gone(f));
+
+    given_bound_on(f, &a, 7, "u2");
+
+    run_until(f->loop, is_dead_node_gone, f, LEASE_MS + 2 * RENEWED_MS);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:u1 chat_map_uid_fd:u3")), 0);
+}
+
+/* But it may live, and only not be in the list yet. */
+static void test_traces_of_a_node_that_is_not_listed_yet_stay(void **state)
+{
+    struct fixture *f = *state;
+    plant_devices(f, dead_node, 3);
+    given_bound_on(f, &a, 7, "u2");
+    run_for(f, RENEWED_MS);
+
+    plant_node(f, dead_node, 60000);
+    run_for(f, LEASE_MS);
+
+    assert_int_equal(number(ask(f, "HLEN chat_node_fds:{%s}", dead_node)), 3);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:u1 chat_map_uid_fd:u3")), 2);
+}
+
+static bool has_queue_an_end(void *ctx)
+{
+    return number(ask(ctx, "PTTL chat_node_queue:{%s}", dead_node)) > 0;
+}
+
+/* Somebody has deleted its queue, and it died before it could say how long the next one lives. */
+static void test_queue_of_a_dead_node_does_not_stay(void **state)
+{
+    struct fixture *f = *state;
+    plant_node(f, dead_node, -1000);
+    freeReplyObject(ask(f, "XADD chat_node_queue:{%s} * marker x", dead_node));
+
+    run_until(f->loop, has_queue_an_end, f, 2 * RENEWED_MS);
 }
 
 static bool is_whole_again(void *ctx)
@@ -1123,6 +1168,9 @@ int main(void)
         NODES_TEST(test_traces_of_dead_nodes_are_removed),
         NODES_TEST(test_traces_of_a_forgotten_node_are_removed),
         NODES_TEST(test_traces_of_a_forgotten_node_that_was_dead_before_are_removed),
+        NODES_TEST(test_traces_of_a_node_that_nobody_knows_are_removed_when_one_is_met),
+        NODES_TEST(test_traces_of_a_node_that_is_not_listed_yet_stay),
+        NODES_TEST(test_queue_of_a_dead_node_does_not_stay),
         NODES_TEST(test_node_that_was_taken_for_dead_comes_back),
         NODES_TEST(test_fds_of_a_dead_node_are_stale),
         NODES_TEST(test_queue_of_a_dead_node_is_written_but_not_made),
