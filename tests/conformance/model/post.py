@@ -87,6 +87,9 @@ class Post(Protocol):
     async def caught_up(self) -> None:
         """Return when all that was answered before, on any node, has been handed out here."""
 
+    async def is_caught_up(self) -> bool:
+        """Has all that was answered before been handed out here?"""
+
     async def past(self, uid: str, since: Id | None) -> Past:
         """What is retained behind 'since', or without it what is not confirmed."""
 
@@ -146,6 +149,9 @@ class MemoryPost:
 
     async def caught_up(self) -> None:
         pass
+
+    async def is_caught_up(self) -> bool:
+        return True
 
     async def past(self, uid: str, since: Id | None) -> Past:
         inbox = self._inboxes[uid]
@@ -270,6 +276,10 @@ class RedisPost:
 
     async def caught_up(self) -> None:
         await self._until(await self._ask(self._end_of_log))
+
+    async def is_caught_up(self) -> bool:
+        end: Id = await self._ask(self._end_of_log)
+        return self._position is not None and self._position >= end
 
     async def past(self, uid: str, since: Id | None) -> Past:
         async def read() -> Past:
