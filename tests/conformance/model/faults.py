@@ -14,11 +14,12 @@ class Fault:
     clause: str
     what: str
     needs_redis: bool
+    needs_nodes: bool
 
     @property
     def features(self) -> tuple[str, ...]:
         """Those that the server has to serve so that it can be seen."""
-        if self.clause.startswith("NODE"):
+        if self.needs_nodes:
             return ("broadcast", "history", "nodes")
         return ("broadcast", "history") if self.clause.startswith(("CAST", "HIST")) else ()
 
@@ -45,13 +46,15 @@ def any_fault() -> bool:
 
 
 def _read_table(table: str) -> dict[str, Fault]:
-    """Lines of 'name clause what'; '(redis)' before the text: only to be seen with a store."""
+    """Lines of 'name clause what'; '(redis)' or '(nodes)' before the text: only to be seen with them."""
     faults: dict[str, Fault] = {}
     for line in filter(None, map(str.strip, table.splitlines())):
         name, clause, what = line.split(None, 2)
-        needs_redis = what.startswith("(redis) ") or clause.startswith(("STORE", "NODE"))
+        needs_nodes = what.startswith("(nodes) ") or clause.startswith("NODE")
+        needs_redis = needs_nodes or what.startswith("(redis) ") or clause.startswith("STORE")
         assert name not in faults, name
-        faults[name] = Fault(name, clause, what.removeprefix("(redis) "), needs_redis)
+        what = what.removeprefix("(redis) ").removeprefix("(nodes) ")
+        faults[name] = Fault(name, clause, what, needs_redis, needs_nodes)
     return faults
 
 
@@ -699,6 +702,18 @@ other-node-twice              NODE-1  devices on other nodes get each message tw
 other-node-numbers-rounded    NODE-1  on other nodes 14 digits of a number arrive
 other-node-arrays-to-objects  NODE-1  on other nodes [] arrives as {}
 other-node-old-news           NODE-1  who signs on another node gets what was sent just before
+other-nodes-share             NODE-1  of the other nodes only the first that asks gets a message
+other-node-from-ascii         NODE-1  on other nodes `from` has a ? for what is not ASCII
+other-node-from-late          MSG-9   (nodes) on other nodes `from` is whoever has sent last
+flush-deafens-nodes           STORE-8 (nodes) what other nodes send first after a flush is lost
+other-node-again              HIST-20 (nodes) who signs again gets again what came from other nodes
+pings-here-only               HIST-12 (nodes) messages from other nodes are followed by no ping
+other-node-time               HIST-3  (nodes) on other nodes `time` is when the message came there
+gap-here-only                 HIST-10 (nodes) only the node that sent the last message tells of a gap
+started-node-clears           STORE-1 (nodes) a node that starts removes all sets
+stopped-node-clears           STORE-1 (nodes) a node that is stopped removes the sets of other nodes, too
+other-node-unescaped          NODE-2  on other nodes %41 in a uid is taken for A
+other-node-number             NODE-2  on other nodes a uid of digits is taken for a number
 other-node-pattern            NODE-2  on other nodes `to` is taken for a pattern
 other-node-folded             NODE-2  on other nodes uids are compared without case
 other-node-prefix             NODE-2  on other nodes users whose uid begins like `to` get the message, too
@@ -725,6 +740,14 @@ dups-here-only                NODE-12 retries are known to one node only
 broadcast-here-only           NODE-13 a broadcast stays on its node
 cut-off-misses-broadcasts     NODE-13 a node that was cut off has missed the broadcasts, not the msgs
 cut-off-tells-who-signs       NODE-13 who signs on a node that was cut off gets what was broadcast before
+other-nodes-share-broadcasts  NODE-13 of the other nodes only the first that asks gets a broadcast
+broadcast-there-not-first     NODE-13 a node gets no broadcasts of others before it got a message of them
+broadcast-there-rounded       NODE-13 on other nodes 14 digits of a number of a broadcast arrive
+broadcast-there-from-ascii    NODE-13 on other nodes a broadcast's `from` has a ? for what is not ASCII
+broadcast-there-short         NODE-13 broadcasts of more than 32 KiB stay on their node
+broadcast-there-not-to-moved  NODE-13 who has signed as another gets no broadcasts of other nodes
+cut-off-broadcasts-here       REPLY-8 (nodes) a node that is cut off gives a broadcast to its own devices
+cut-off-broadcasts-later      REPLY-8 (nodes) a node that is cut off sends a broadcast when it is back
 broadcast-there-late          NODE-13 on other nodes a broadcast comes 5 ms later
 broadcast-there-twice         NODE-13 a broadcast reaches other nodes' devices twice
 cid-required                  COMPAT-1  a request without cid is refused

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import unquote
 
 from .faults import fault
 from .faulty_post import FaultyMemoryPost, FaultyRedisPost
@@ -113,6 +114,8 @@ class FaultyFeatureServer(FeatureServer):
         self._repeated: dict[str, Entry] = {}  # fd -> what comes again
         self._request: Request | None = None  # that is being answered
         self._n = 0
+        self._last_sender = ""
+        self._hears_others = False
 
     def _new_store(self) -> Store:
         if self._settings.redis and self._serves("nodes"):
@@ -347,6 +350,8 @@ class FaultyFeatureServer(FeatureServer):
                 before.floor, before.got = START, {id for id in before.got if id > before.floor}
             if fault("resign-forgets-since"):
                 before.floor = START
+            if fault("other-node-again"):
+                before.got -= {entry.id for entry in past.entries if entry.id and self._is_foreign(entry)}
         super()._begin(connection, request, replace(past, entries=entries))
         if fault("other-node-old-news"):
             self._progress[connection.fd].floor = START
@@ -436,6 +441,19 @@ class FaultyFeatureServer(FeatureServer):
                 if self._is_foreign(entry):
                     self._devices[entry.to.removeprefix("sign ")].pop(device.fd)
             return
+        if fault("other-node-from-late") and self._is_foreign(entry):
+            self._last_sender = entry.sender
+            later(0.02, self._hand_out_from_last, entry)
+            return
+        if fault("broadcast-there-not-first") and self._is_foreign(entry):
+            self._hears_others |= entry.to is not None
+            if not self._hears_others:
+                return
+        is_long = entry.to is None and len(entry.body) > 32_768
+        if fault("broadcast-there-short") and is_long and self._is_foreign(entry):
+            return
+        if fault("other-node-time") and self._is_foreign(entry):
+            entry = replace(entry, time=time.time_ns() // 1_000_000)
         if fault("other-node-swapped") and self._is_foreign(entry):
             self._n += 1
             if self._n % 2:
@@ -452,6 +470,9 @@ class FaultyFeatureServer(FeatureServer):
             later(0.02, super()._hand_out, entry)
             return
         super()._hand_out(entry)
+
+    def _hand_out_from_last(self, entry: Entry) -> None:
+        super()._hand_out(replace(entry, sender=self._last_sender))
 
     def _is_foreign(self, entry: Entry) -> bool:
         """Is it from another node?"""
@@ -487,6 +508,8 @@ class FaultyFeatureServer(FeatureServer):
             devices = devices + [d for d in self._open if d.uid is None]
         if fault("broadcast-to-failed-signs"):
             devices = devices + [d for d in self._open if d.uid is None and d.fd in self._failed]
+        if fault("broadcast-there-not-to-moved") and self._is_foreign(entry):
+            devices = [d for d in devices if len(self._uids[d.fd]) == 1]
         if fault("broadcast-there-twice") and self._is_foreign(entry):
             devices = devices * 2
         return devices
@@ -506,6 +529,11 @@ class FaultyFeatureServer(FeatureServer):
         if fault("other-node-prefix"):
             more = [d for uid, ds in self._devices.items() if uid.startswith(to) for d in ds.values()]
             return devices + [d for d in more if d not in devices]
+        if fault("other-node-unescaped"):
+            more = list(self._devices.get(unquote(to), {}).values())
+            return devices + [d for d in more if d not in devices]
+        if fault("other-node-number") and to.isdecimal():
+            return list(self._devices.get(str(int(to)), {}).values())
         if fault("other-node-senders-devices"):
             return devices + list(self._devices.get(entry.sender, {}).values())
         return devices
@@ -515,6 +543,11 @@ class FaultyFeatureServer(FeatureServer):
             entry = replace(entry, body=_rounded(entry.body))
         if fault("other-node-arrays-to-objects") and self._is_foreign(entry):
             entry = replace(entry, body=entry.body.replace("[]", "{}"))
+        if fault("broadcast-there-rounded") and self._is_foreign(entry) and not entry.to:
+            entry = replace(entry, body=_rounded(entry.body))
+        is_in_ascii = fault("broadcast-there-from-ascii") and not entry.to
+        if (is_in_ascii or fault("other-node-from-ascii")) and self._is_foreign(entry):
+            entry = replace(entry, sender=entry.sender.encode("ascii", "replace").decode())
         if fault("other-node-twice") and entry.id is not None and self._is_foreign(entry):
             device.send(entry.text)
         repeated = self._repeated.get(device.fd)
@@ -532,6 +565,9 @@ class FaultyFeatureServer(FeatureServer):
         if fault("delivered-is-confirmed") and entry.id and device.uid:
             soon(self._post.confirm(device.uid, entry.id))
         self._ask_otherwise(device, progress, entry)
+        if fault("pings-here-only") and progress.asking and self._is_foreign(entry):
+            progress.asking.cancel()
+            progress.asking = None
 
     def _deliver(self, device: Connection, text: str) -> None:
         message: Reply = json.loads(text, parse_int=_integer)

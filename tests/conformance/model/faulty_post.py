@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import secrets
 import time
 import unicodedata
 from collections import defaultdict
@@ -261,7 +262,9 @@ class FaultyRedisPost(RedisPost):
         self._was_lost = False
         self._mine: set[str] = set()  # what this node has sent
         self._full: set[str | None] = set()  # uids whose history was full when this node last looked
+        self._newest_here: dict[str | None, Id | None] = {}
         self._n_ids = 0
+        self._name = secrets.token_hex(8)
         self._late: list[asyncio.Task[None]] = []
 
     async def start(self, hand_out: Any) -> None:
@@ -273,7 +276,20 @@ class FaultyRedisPost(RedisPost):
                 confirmed = await self._log.hget(facts, "confirmed") or b"0-0"
                 for id, _ in await self._log.xrange(key, min=b"(" + confirmed):
                     await self._log.xdel(key, id)
+        if fault("started-node-clears"):
+            await self._clear_sets()
+        if fault("flush-deafens-nodes"):
+            await self._is_unknown()
         await super().start(hand_out)
+
+    async def stop(self) -> None:
+        if fault("stopped-node-clears"):
+            await self._clear_sets()
+        await super().stop()
+
+    async def _clear_sets(self) -> None:
+        async for key in self._log.scan_iter(match="chat_map_uid_fd:*"):
+            await self._log.delete(key)
 
     async def _append(self, entry: Entry, cid: str | None, history_max: int) -> Sent:
         if fault("dups-here-only") and cid is not None:
@@ -292,13 +308,20 @@ class FaultyRedisPost(RedisPost):
             self._hand_out(entry)
             return Sent()
         try:
-            return await super()._append(entry, cid, history_max)
+            sent = await super()._append(entry, cid, history_max)
+            if not sent.is_dup:
+                self._newest_here[entry.to] = sent.id
+            return sent
         except Full:
             self._full.add(entry.to)
             raise
         except Unavailable:
             if fault("cut-off-sended"):
                 return Sent((1, 1))
+            if fault("cut-off-broadcasts-here") and entry.to is None:
+                self._hand_out(entry)
+            if fault("cut-off-broadcasts-later") and entry.to is None:
+                self._late.append(asyncio.create_task(self._append_when_back(entry)))
             raise
 
     async def _append_late(self, entry: Entry, cid: str | None, history_max: int) -> Sent:
@@ -312,6 +335,14 @@ class FaultyRedisPost(RedisPost):
         await asyncio.sleep(seconds)
         await super()._append(entry, cid, history_max)
 
+    async def _append_when_back(self, entry: Entry) -> None:
+        while True:
+            try:
+                await super()._append(entry, None, 0)
+                return
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
     async def caught_up(self) -> None:
         if not fault("cut-off-tells-who-signs"):
             await super().caught_up()
@@ -322,7 +353,10 @@ class FaultyRedisPost(RedisPost):
     async def past(self, uid: str, since: Id | None) -> Past:
         if fault("confirmed-here-only") and since is None:
             since = self._confirmed_here.get(uid, START)
-        return await super().past(uid, since)
+        past = await super().past(uid, since)
+        if fault("gap-here-only") and past.newest != self._newest_here.get(uid):
+            return replace(past, has_gap=False)
+        return past
 
     async def confirm(self, uid: str, id: Id) -> None:
         self._full.discard(uid)
@@ -339,11 +373,35 @@ class FaultyRedisPost(RedisPost):
         try:
             if self._was_lost and self._position is not None:
                 await self._after_a_cut(self._position)
-            await super()._read_more()
+            if any(map(fault, ("other-nodes-share", "other-nodes-share-broadcasts", "flush-deafens-nodes"))):
+                await self._read_some()
+            else:
+                await super()._read_more()
             self._was_lost = False
         except (RedisError, OSError, TimeoutError):
             self._was_lost = True
             raise
+
+    async def _read_some(self) -> None:
+        """Hand out what this node has sent, and not all that others have."""
+        assert self._position is not None
+        found = await self._log.xread({LOG: show_id(self._position)}, block=500, count=1000)
+        for _stream, entries in found or []:
+            is_lost = fault("flush-deafens-nodes") and await self._is_unknown()
+            for place, fields in entries:
+                entry = read_entry(fields, fields[b"id"])
+                is_msg = entry.to is not None
+                is_shared = fault("other-nodes-share") if is_msg else fault("other-nodes-share-broadcasts")
+                if self.is_mine(entry) or not (is_lost or (is_shared and not await self._takes(place))):
+                    self._hand_out(entry)
+                await self._move(id_of(place))
+
+    async def _is_unknown(self) -> bool:
+        """Has Redis forgotten this node, which it knows from then on?"""
+        return bool(await self._log.set(f"chat_model_known:{self._name}", 1, nx=True))
+
+    async def _takes(self, place: bytes) -> bool:
+        return bool(await self._log.set(b"chat_model_taken:" + place, 1, nx=True))
 
     async def _after_a_cut(self, position: Id) -> None:
         if fault("cut-off-tells-who-signs"):

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from chatcheck.claims import from_now_on
 from chatcheck.target import Server
 from chatcheck.tests.bodies import BODIES
-from chatcheck.tests.helpers import deliver_to_all, fds_of, fence_devices, fresh
+from chatcheck.tests.helpers import (
+    deliver_to_all,
+    expect_fds,
+    fds_of,
+    fence_devices,
+    fence_for_a_while,
+    fresh,
+    fresh_number,
+    signed_with_fd,
+)
 from chatcheck.tests.history import (
     confirm,
     expect_all,
@@ -27,11 +36,24 @@ from chatcheck.tests.history import (
 pytestmark = [pytest.mark.feature("nodes"), pytest.mark.limit(60)]
 
 
+LONG = 65_400  # so that the message has nearly the length that every server accepts: WS-7
+ACQUAINTED_SECONDS = 3.0  # then even in a Redis that is empty nothing is new: the nodes know each other
+
+
 @pytest.fixture
 def node(server: Server) -> Iterator[Server]:
     """A second node."""
     with server.node() as node:
         yield node
+
+
+@pytest.fixture
+def flush(server: Server, node: Server) -> Iterator[Callable[[], object]]:
+    """Empties Redis; at the end both nodes have found that out."""
+    traces = [signed_with_fd(each, each.uid()) for each in (server, node)]
+    yield server.redis.flushall
+    for client, fd in traces:
+        expect_fds(server, client.uid, fd, within=server.documented.refresh_wait)
 
 
 @pytest.mark.spec("NODE-1", "NODE-2")
@@ -45,7 +67,7 @@ def test_each_device_on_each_node_gets_a_message_once(server: Server, node: Serv
     devices = [each.signed(uid) for each in (server, node, node, server)]
     strangers = [server.connect(), node.connect()]
     siblings = [server.signed(senders[1].uid), node.signed(senders[0].uid)]
-    bodies: list[object] = [fresh(), {}, [fresh()] * 300, "x" * 60_000]
+    bodies: list[object] = [fresh(), {}, [fresh()] * 300, "x" * LONG]
     for sender in senders:
         for body in bodies:
             deliver_to_all(sender, uid, *devices, body=body)
@@ -89,20 +111,72 @@ def test_uids_that_are_alike_are_kept_apart_on_every_node(server: Server, node: 
 
     NODE-1: "Each device of `to` on every node MUST get a message exactly once."
 
-    Uids that a channel or a pattern of Redis might take for one, or that nodes might cut (UID-4).
+    Uids that a channel or a pattern of Redis might take for one, or that nodes might cut (UID-4), or decode
+    again. Each of them answers, too, and its name arrives as it is.
     """
-    alice, mark = server.signed(), "m" + fresh()
-    tails = ["", "*", "?", "m", "[m]", ":", ":m", " ", "\\", "%", "\u00e5", "a\u030a", "\u65e5"]
+    alice, mark, number = server.signed(), "m" + fresh(), fresh_number()
+    tails = ["", "*", "?", "m", "[m]", "{m}", "{}", ":", ":m", ",", "|", " ", "+", '"', "'", "\\", "\\n"]
+    tails += ["%", "%41", "A", "&lt;", "\u00e5", "a\u030a", "\u65e5", "\U0001f642"]
     uids = [mark + tail for tail in tails] + [
         mark.upper(),
         "*" + mark,
+        " " + mark,
         *(mark + "m" * 100 + last for last in "12"),
+        *(f"{zeros}{number}" for zeros in ("", "0")),
     ]
     devices = [node.signed(uid) for uid in uids]
     for uid, device in zip(uids, devices, strict=True):
         deliver_to_all(alice, uid, device)
-    for device in devices:
+        deliver_to_all(device, alice.uid, alice)
+    for device in (*devices, alice):
         device.fence()
+
+
+@pytest.mark.spec("NODE-1", "MSG-9")
+def test_a_message_is_on_every_node_from_whom_its_sender_was_then(server: Server, node: Server) -> None:
+    """NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    MSG-9: "`from` MUST be the uid that the sending connection is signed as, whatever the request says."
+
+    The sender signs as somebody else right behind each message, and does not wait.
+    """
+    sender, uid, bodies = server.connect(), server.uid(), some(8)
+    devices = [node.signed(uid), server.signed(uid)]
+    names = [server.uid() for _ in bodies]
+    for name, body in zip(names, bodies, strict=True):
+        sender.send(type="sign", uid=name)
+        sender.send(type="msg", to=uid, body=body)
+    for name, body in zip(names, bodies, strict=True):
+        for device in devices:
+            device.expect_delivery(body, name)
+        for _ in range(2):
+            sender.expect_reply(1)
+    fence_devices(*devices)
+
+
+@pytest.mark.spec("NODE-1", "NODE-3")
+def test_three_nodes_are_one_service(server: Server, node: Server) -> None:
+    """NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    NODE-3: "What one connection sends to one uid MUST arrive at each of its devices on every node in the
+    order in which it was sent."
+
+    The third has just been started, and the first that it and the others have of each other are messages.
+    Where there are only two, the second stands for the third.
+    """
+    uid = server.uid()
+    with server.node() as third:
+        devices = [each.signed(uid) for each in (third, node, server)]
+        for sender in (each.signed() for each in (server, third, node)):
+            bodies = some(6)
+            for body in bodies:
+                sender.send(type="msg", to=uid, body=body)
+            for device in devices:
+                for body in bodies:
+                    device.expect_delivery(body, sender.uid)
+            for _ in bodies:
+                sender.expect_reply(1)
+        fence_devices(*devices)
 
 
 @pytest.mark.spec("NODE-1")
@@ -177,6 +251,36 @@ def test_a_sign_on_one_node_changes_nothing_on_the_other(server: Server, node: S
     fence_devices(*stays)
 
 
+@pytest.mark.spec("STORE-8", "NODE-1")
+@pytest.mark.needs("redis_control")
+def test_what_is_sent_after_a_flush_reaches_every_node(
+    server: Server, node: Server, flush: Callable[[], object]
+) -> None:
+    """STORE-8: "What another program deletes from these keys or flushes MUST come back within a documented
+    time, at most 30 s for the reference server, without any client noticing: meanwhile, too, messages reach
+    every device."
+
+    NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    What either node sends right after a flush, when the nodes have known each other for some seconds.
+    """
+    senders = [server.signed(), node.signed()]
+    fence_for_a_while(*senders, seconds=ACQUAINTED_SECONDS)
+    for sender in (*senders, *senders):
+        uid = server.uid()
+        devices = [server.signed(uid), node.signed(uid)]
+        flush()
+        bodies = some(5)
+        for body in bodies:
+            sender.send(type="msg", to=uid, body=body)
+        for _ in bodies:
+            sender.expect_reply(1)
+        for device in devices:
+            for body in bodies:
+                device.expect_delivery(body, sender.uid)
+        fence_devices(*devices)
+
+
 # With the feature broadcast.
 
 
@@ -214,6 +318,119 @@ def test_a_broadcast_reaches_every_device_on_every_node_once(server: Server, nod
         fence_devices(*(device for device in devices if device.uid == uid))
     for client in (*senders, *strangers):
         client.fence()
+
+
+@pytest.mark.spec("NODE-13")
+@pytest.mark.feature("broadcast")
+def test_a_broadcast_is_the_first_that_nodes_have_of_each_other(server: Server, node: Server) -> None:
+    """NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    Of nodes that have just been started and were told nothing yet. Where there are only two, the second
+    stands for the third.
+    """
+    with server.node() as third:
+        devices = [each.broadcaster() for each in (server, node, third)]
+        for number in (0, 2, 1, 0):
+            sender, body = devices[number], fresh()
+            sender.send(type="broadcast", body=body)
+            for device in devices:
+                device.expect_broadcast(body, sender.uid)
+            sender.expect_reply(1)
+        for device in devices:
+            device.fence()
+
+
+@pytest.mark.spec("NODE-13", "STORE-8")
+@pytest.mark.feature("broadcast")
+@pytest.mark.needs("redis_control")
+def test_what_is_broadcast_after_a_flush_reaches_every_node(
+    server: Server, node: Server, flush: Callable[[], object]
+) -> None:
+    """NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    STORE-8: "What another program deletes from these keys or flushes MUST come back within a documented
+    time, at most 30 s for the reference server, without any client noticing: meanwhile, too, messages reach
+    every device."
+    """
+    senders, devices = [server.broadcaster(), node.broadcaster()], [server.signed(), node.signed()]
+    fence_for_a_while(*devices, seconds=ACQUAINTED_SECONDS)
+    for sender, other in (senders, senders[::-1], senders):
+        devices += [server.signed(), node.signed()]
+        flush()
+        bodies = some(5)
+        for body in bodies:
+            sender.send(type="broadcast", body=body)
+        for body in bodies:
+            sender.expect_broadcast(body, sender.uid)
+            sender.expect_reply(1)
+        for device in (*devices, other):
+            for body in bodies:
+                device.expect_broadcast(body, sender.uid)
+    for client in (*devices, *senders):
+        client.fence()
+
+
+@pytest.mark.spec("NODE-13", "CAST-2", "BODY-1")
+@pytest.mark.feature("broadcast")
+def test_whatever_a_body_is_it_is_broadcast_on_the_other_node_as_that(server: Server, node: Server) -> None:
+    r"""NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B is
+    the body and F the sender's uid; the sending connection is one of them."
+
+    BODY-1: "A body MUST arrive as the same value, for every value of I-JSON (RFC 7493): numbers equal as
+    binary64, strings code point for code point with `\u0000` and characters beyond U+FFFF, `{}` and `[]` as
+    they were, with nothing added or dropped at any level."
+    """
+    sender, bob = server.broadcaster(), node.signed()
+    bodies = [f'["{fresh()}",{body}]' for body in (*BODIES, f'"{"x" * LONG}"')]
+    for body in bodies:
+        sender.own_words.add({"type": "broadcast", "body": json.loads(body)})
+        sender.send_text(f'{{"type":"broadcast","body":{body}}}')
+    for body in map(json.loads, bodies):
+        for device in (bob, sender):
+            device.expect_broadcast(body, sender.uid)
+        sender.expect_reply(1)
+    bob.fence()
+
+
+@pytest.mark.spec("NODE-13", "CAST-2")
+@pytest.mark.feature("broadcast")
+def test_who_signs_as_others_sends_and_gets_broadcasts_on_every_node(server: Server, node: Server) -> None:
+    """NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    CAST-2: "Every device of every uid MUST get `{"body":B,"from":F,"broadcast":1}` exactly once, where B is
+    the body and F the sender's uid; the sending connection is one of them."
+
+    The sender is who it was when it sent, however odd its uid, and a device that signs as others meanwhile
+    gets each broadcast once.
+    """
+    sender, moves, stays = server.broadcaster(), node.signed(), node.signed()
+    number = fresh_number()
+    odd = [f"{fresh()}{tail}" for tail in ("", ":", ' "{m}"', " \u65e5\U0001f642 ", "\\n%41")]
+    odd += [f"0{number}", str(number)]
+    names = [server.documented.broadcaster or name for name in odd]
+    bodies = some(len(names))
+    for name, body in zip(names, bodies, strict=True):
+        sender.send(type="sign", uid=name)
+        sender.send(type="broadcast", body=body)
+        moves.send(type="sign", uid=(moves_to := server.uid()))
+    for name, body in zip(names, bodies, strict=True):
+        sender.expect_reply(1)
+        for device in (sender, stays):
+            device.expect_broadcast(body, name)
+        sender.expect_reply(1)
+    messages = [moves.recv() for _ in range(2 * len(names))]
+    heard = [(message["from"], message["body"]) for message in messages if "broadcast" in message]
+    assert heard == list(zip(names, bodies, strict=True))
+    assert [message["status"] for message in messages if "status" in message] == [1] * len(names)
+    moves.uid = moves_to
+    for device in (moves, stays):
+        device.fence()
 
 
 # With the feature history.
@@ -256,11 +473,14 @@ def test_who_reads_what_waited_gets_broadcasts_and_msgs_in_the_order_sent(
         assert heard == set(range(min(heard), n, 3))
 
 
-@pytest.mark.spec("NODE-10")
+@pytest.mark.spec("NODE-10", "HIST-3")
 @pytest.mark.feature("history")
 def test_all_devices_on_all_nodes_get_the_same_in_the_same_order(server: Server, node: Server) -> None:
     """NODE-10: "With the feature `history`, all devices of a uid on all nodes MUST get its messages in the
     same order, with the same ids."
+
+    HIST-3: "The delivery of a msg MUST carry its `id`, and `time`, the number of milliseconds since 1970 at
+    which it was stored."
 
     Two senders on each node, who do not wait; devices that are there, and that come meanwhile and later.
     """
@@ -280,21 +500,26 @@ def test_all_devices_on_all_nodes_get_the_same_in_the_same_order(server: Server,
     ids = [id_in(message) for message in got[0]]
     assert sorted({*map(order_of, ids)}) == [*map(order_of, ids)], "ids do not rise"
     for messages in got[1:]:
-        assert [(m["id"], m["from"], m["body"]) for m in messages] == [
-            (m["id"], m["from"], m["body"]) for m in got[0]
+        assert [(m["id"], m["from"], m["body"], m["time"]) for m in messages] == [
+            (m["id"], m["from"], m["body"], m["time"]) for m in got[0]
         ]
     for sender in senders:
         assert [message["id"] for message in got[0] if message["from"] == sender.uid] == replied[sender.uid]
     fence_devices(*devices)
 
 
-@pytest.mark.spec("NODE-11")
+@pytest.mark.spec("NODE-11", "HIST-12")
 @pytest.mark.feature("history")
 def test_what_is_confirmed_on_one_node_does_not_come_again_on_another(server: Server, node: Server) -> None:
     """NODE-11: "With the feature `history`, a pong to one node MUST confirm for all: what it confirms does
     not come again after a sign without `since` on another node."
 
     Twin: what was not confirmed does come, on either node (HIST-14).
+
+    HIST-12: "After deliveries of msgs a server MUST send the device a ping whose payload is the id of the
+    last of them, within a documented time; the reference server does within a second."
+
+    Whether they waited or are live, and whichever node they come from.
     """
     alice = server.signed()
     for here, there in ((server, node), (node, server)):
@@ -312,10 +537,41 @@ def test_what_is_confirmed_on_one_node_does_not_come_again_on_another(server: Se
         last = reader(there, uid)
         expect_all(last, later, alice.uid)
         confirm(there, last, more[-1])
+        live = send_stored(alice, uid, body := fresh())
+        for device in (bob, *devices, last):
+            assert expect_stored(device, body, alice.uid) == live
+        confirm(there, last, live)
+        devices += [silent(here, uid), silent(there, uid)]
         fence_devices(bob, *devices, last)
 
 
-@pytest.mark.spec("NODE-11", "HIST-16")
+@pytest.mark.spec("HIST-20", "NODE-1")
+@pytest.mark.feature("history")
+def test_signing_again_brings_nothing_again_that_came_from_another_node(server: Server, node: Server) -> None:
+    """HIST-20: "A sign as the uid that the connection is signed as already, without `since`, MUST NOT bring
+    messages again that this connection has got since it signed as that uid, nor those up to the `since` that
+    it signed with last."
+
+    NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    Twin: a sign with `since` brings them again, and from then on new ones.
+    """
+    senders, uid = [node.signed(), server.signed()], server.uid()
+    bob = silent(server, uid)
+    for sender in senders:
+        ids = send_many(sender, uid, bodies := some(3))
+        assert expect_all(bob, bodies, sender.uid) == ids
+        bob.sign(uid)
+        bob.sign(uid, since=ids[0])
+        assert expect_all(bob, bodies[1:], sender.uid) == ids[1:]
+        bob.sign(uid)
+        bob.fence()
+    for sender in senders:
+        deliver_to_all(sender, uid, bob)
+    bob.fence()
+
+
+@pytest.mark.spec("NODE-11", "HIST-16", "HIST-10")
 @pytest.mark.feature("history")
 def test_a_history_is_full_on_every_node_and_has_room_again_on_every_node(
     server: Server, node: Server
@@ -326,10 +582,14 @@ def test_a_history_is_full_on_every_node_and_has_room_again_on_every_node(
     HIST-16: "A msg to a uid that has as many messages which are not confirmed as the server's documented
     limit MUST be answered as `full`, and is not stored."
 
-    Half of the messages come by one node, and half by the other.
+    HIST-10: "The reply to a sign MUST carry `"gap":1` if a message after `since`, or without `since` one that
+    is not confirmed, was dropped."
+
+    Half of the messages come by one node, and half by the other. Whichever made room, both know what is
+    missing.
     """
     senders, uid, n_max = [server.signed(), node.signed()], server.uid(), server.documented.history_max
-    send_many(senders[0], uid, some(n_max // 2))
+    first = send_many(senders[0], uid, some(n_max // 2))[0]
     last = send_many(senders[1], uid, some(n_max - n_max // 2))[-1]
     for sender in senders:
         sender.send(type="msg", to=uid, body=fresh())
@@ -340,6 +600,13 @@ def test_a_history_is_full_on_every_node_and_has_room_again_on_every_node(
     confirm(server, bob, last)
     for sender in senders[::-1]:
         deliver_to_all(sender, uid, bob)
+        for each in (server, node):
+            device = each.connect()
+            device.withhold_pongs()
+            reply = device.sign(uid, since="0-0")
+            is_dropped = id_in(device.recv()) != first
+            assert reply.get("gap") == (1 if is_dropped else None), reply
+            device.close()
     bob.fence()
 
 

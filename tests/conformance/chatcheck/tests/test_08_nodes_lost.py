@@ -11,6 +11,8 @@ from chatcheck.client import Client
 from chatcheck.target import Server
 from chatcheck.tests.helpers import (
     deliver_to_all,
+    expect_fds,
+    expect_gone,
     fds_of,
     fence_devices,
     fresh,
@@ -53,12 +55,13 @@ def test_the_devices_of_a_node_that_died_are_stale_and_then_gone(server: Server)
     NODE-6: "When a node has died, the traces of its devices MUST be gone within 30 s, without any sign."
 
     A sign removes them once they count as stale; those of users who do not sign go by themselves. Twin: the
-    traces of the devices of a node that lives stay all the while.
+    traces of the devices of nodes that live stay all the while, and these go on. Then another one dies.
     """
     signs, waits = server.uid(), [server.uid() for _ in range(3)]
-    with server.node() as node:
+    with server.node() as node, server.node() as third:
         dead = [signed_with_fd(node, uid)[1] for uid in (signs, signs, *waits)]
         mine = [signed_with_fd(server, uid) for uid in (signs, waits[0])]
+        there, fd_there = signed_with_fd(third, waits[0])
         node.kill()
         begin = time.monotonic()
         client = mine[0][0]
@@ -70,12 +73,21 @@ def test_the_devices_of_a_node_that_died_are_stale_and_then_gone(server: Server)
         assert eventually(signed_and_clean, within=server.documented.death_wait, every=0.25)
         keys = [set_key(uid) for uid in waits[1:]] + [uid_key(fd) for fd in dead]
         left = GONE_SECONDS - (time.monotonic() - begin)
-        assert eventually(lambda: server.redis.exists(*keys) == 0, within=left, every=0.1)
-        assert eventually(lambda: fds_of(server, waits[0]) == {mine[1][1]}, within=left, every=0.1)
-        for own, fd in mine:
-            assert fds_of(server, own.uid) == {fd}
+
+        def only_live_ones_are_left() -> bool:
+            fds = fds_of(server, waits[0])
+            assert fds >= {mine[1][1], fd_there}
+            return len(fds) == 2 and server.redis.exists(*keys) == 0
+
+        assert eventually(only_live_ones_are_left, within=left, every=0.1)
+        assert fds_of(server, signs) == {mine[0][1]}
+        for _, fd in (*mine, (there, fd_there)):
             assert server.redis.exists(uid_key(fd)) == 1
-            deliver_to_all(client, mine[1][0].uid, mine[1][0])
+        for sender in (client, third.signed()):
+            deliver_to_all(sender, waits[0], mine[1][0], there)
+        third.kill()
+        expect_fds(server, waits[0], mine[1][1], within=GONE_SECONDS)
+        expect_gone(server, uid_key(fd_there), within=GONE_SECONDS)
 
 
 @pytest.mark.spec("NODE-9")
@@ -136,6 +148,39 @@ def test_who_was_not_answered_by_a_node_that_died_asks_another(server: Server) -
     ids = [order_of(message["id"]) for message in messages]
     assert ids == sorted(ids)
     bob.fence()
+
+
+@pytest.mark.spec("NODE-1", "STORE-1")
+@pytest.mark.parametrize("end", [Server.stop, Server.kill], ids=["stopped", "killed"])
+def test_nodes_come_and_go_and_change_nothing_for_others(
+    server: Server, end: Callable[[Server], None]
+) -> None:
+    """NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    STORE-1: "While a uid has devices, `chat_map_uid_fd:<uid>` MUST be a set that has one fd for each of them,
+    from the reply to the sign on."
+
+    Right after a node has started, and right after it has ended. Twin: while it is there, it takes part.
+    """
+    uid = server.uid()
+    with server.node() as node:
+        devices = [server.signed(uid), node.signed(uid)]
+        senders = [server.signed(), node.signed()]
+        fds = fds_of(server, uid)
+        assert len(fds) == len(devices)
+        for _ in range(2):
+            with server.node() as third:
+                assert fds_of(server, uid) >= fds
+                for sender in senders:
+                    deliver_to_all(sender, uid, *devices)
+                guest = third.signed(uid)
+                for sender in senders:
+                    deliver_to_all(sender, uid, guest, *devices)
+                end(third)
+            assert fds_of(server, uid) >= fds
+            for sender in senders:
+                deliver_to_all(sender, uid, *devices)
+        fence_devices(*devices)
 
 
 # A node is cut off.
@@ -235,6 +280,48 @@ def test_a_node_that_was_cut_off_catches_up_with_broadcasts(server: Server) -> N
                 device.expect_delivery(body, alice.uid)
         assert eventually(lambda: is_available(carol, node.uid()), within=HEALED_SECONDS, every=0.1)
         for client in (device, carol):
+            client.fence()
+
+
+@pytest.mark.spec("REPLY-8", "NODE-13")
+@pytest.mark.feature("broadcast")
+@pytest.mark.parametrize("how", ["silent", "severed"])
+def test_a_broadcast_of_a_node_that_is_cut_off_reaches_nobody(server: Server, how: str) -> None:
+    """REPLY-8: "A request that the server cannot do now MUST be answered as `unavailable`, and nothing of it
+    is done, now or later."
+
+    Neither on its own node nor on others, and not when it is back.
+
+    NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
+    once."
+
+    Twin: before the cut, and once the node is back.
+    """
+    with server.node_on_a_wire() as (node, wire):
+        sender, devices = node.broadcaster(), [node.signed(), server.signed()]
+
+        def broadcasts() -> bool:
+            sender.send(type="broadcast", body=(body := fresh()))
+            if "broadcast" not in (message := sender.recv()):
+                assert message.get("code", "unavailable") == "unavailable", message
+                return False
+            assert message["body"] == body
+            sender.expect_reply(1)
+            for device in devices:
+                device.expect_broadcast(body, sender.uid)
+            return True
+
+        assert broadcasts()
+        CUTS[how](wire)
+        try:
+            for _ in range(3):
+                begin = time.monotonic()
+                assert not broadcasts()
+                assert time.monotonic() - begin <= scaled(UNAVAILABLE_SECONDS)
+        finally:
+            wire.mend()
+        assert eventually(broadcasts, within=HEALED_SECONDS, every=0.1)
+        for client in (sender, *devices):
             client.fence()
 
 
