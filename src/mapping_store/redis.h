@@ -116,6 +116,7 @@ struct redis_store {
     uint64_t redis_now_ms;            /* Redis' clock, when predecessors were looked for */
     uint64_t redis_ahead_ms;          /* what redis_clock_ms() adds to our clock */
     uint64_t lease_renewed_ms;        /* our clock */
+    uint64_t list_lost_ms;            /* our clock: when a lease of this node was gone */
     bool has_nodes;                   /* the feature; what follows is for it */
     const struct node_events *events; /* NULL: nobody listens */
     void *events_ctx;
@@ -310,6 +311,10 @@ void redis_lease_take(struct redis_store *store, batch_done_fn *done);
 
 /* Renew it. If it turns out to be gone or over, or the queue is, all is written again. */
 void redis_lease_renew(struct redis_store *store);
+
+/* Has this node been missing from the list a moment ago? Then others may be missing still that
+ * live. */
+bool redis_list_was_lost(const struct redis_store *store);
 
 bool redis_lease_is_fresh(const struct redis_store *store);
 

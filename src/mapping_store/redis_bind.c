@@ -32,6 +32,7 @@ struct bind {
     uint64_t started_ms;
     bool is_repaired;
     uint64_t now_ms; /* by Redis' clock */
+    bool spares_unlisted;
     size_t n_suspects;
     struct suspect *suspects; /* room for SUSPECTS_MAX, or NULL */
     size_t n_nodes;
@@ -243,13 +244,25 @@ static void remove_stale(struct bind *bind)
 
 /* ---- second round trip: who is alive ---- */
 
+enum {
+    ALIVE_NOW,
+    ALIVE_SELF,
+    ALIVE_OTHERS
+};
+
+/* [STORE-7] Who is not listed is dead; but not if somebody has deleted the list, which nobody but
+ * this node itself can be believed about. */
 static void on_alive_reply(void *ctx, size_t i, const redisReply *reply)
 {
     struct bind *bind = ctx;
-    if (i == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+    bool is_listed = reply->type == REDIS_REPLY_STRING;
+    if (i == ALIVE_NOW && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
         bind->now_ms = redis_time_ms(reply);
-    } else if (i > 0 && reply->type == REDIS_REPLY_STRING) {
-        bind->nodes[i - 1].is_alive = strtod(reply->str, NULL) > (double)bind->now_ms;
+    } else if (i == ALIVE_SELF) {
+        bind->spares_unlisted = !is_listed || redis_list_was_lost(bind->store);
+    } else if (i >= ALIVE_OTHERS) {
+        bind->nodes[i - ALIVE_OTHERS].is_alive =
+            is_listed ? strtod(reply->str, NULL) > (double)bind->now_ms : bind->spares_unlisted;
     }
 }
 
@@ -284,6 +297,8 @@ static void ask_who_is_alive(struct bind *bind)
 {
     struct batch *batch = batch_create(bind->store, on_alive_reply, on_alive_known, bind);
     batch_ask(batch, (struct str[]){STR("TIME")}, 1);
+    batch_ask(batch, (struct str[]){STR("ZSCORE"), STR("chat_nodes"), str_of(bind->store->node)},
+              3);
     for (size_t i = 0; i < bind->n_nodes; i++) {
         struct str node = {bind->nodes[i].bytes, bind->nodes[i].len};
         batch_ask(batch, (struct str[]){STR("ZSCORE"), STR("chat_nodes"), node}, 3);

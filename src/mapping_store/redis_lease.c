@@ -104,7 +104,11 @@ static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
         redis_log_error(store, "lease", "not the reply of this script");
         return;
     }
+    bool is_first = store->lease_renewed_ms == 0;
     store->lease_renewed_ms = loop_now_ms(store->loop);
+    if (!is_first && reply->element[LEASE_WAS]->integer == LEASE_GONE) {
+        store->list_lost_ms = store->lease_renewed_ms;
+    }
     set_clock(store, strtoull(reply->element[LEASE_NOW]->str, NULL, 10));
     bool needs_registration = is_damaged(store, reply) && store->state == STORE_OPEN;
     if (store->has_nodes) {
@@ -142,6 +146,12 @@ void redis_lease_take(struct redis_store *store, batch_done_fn *done)
 void redis_lease_renew(struct redis_store *store)
 {
     redis_lease_take(store, on_renewed);
+}
+
+bool redis_list_was_lost(const struct redis_store *store)
+{
+    uint64_t relisted_ms = store->lease_ms / LEASE_RENEWALS * LEASE_RENEWALS_QUIET;
+    return store->list_lost_ms > 0 && loop_now_ms(store->loop) - store->list_lost_ms < relisted_ms;
 }
 
 bool redis_lease_is_fresh(const struct redis_store *store)

@@ -672,6 +672,41 @@ static void test_fds_of_a_dead_node_are_stale(void **state)
     assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 1);
 }
 
+/* [STORE-7] Somebody has deleted the list of nodes: who was alive a moment ago still is. */
+static void test_fds_of_a_node_that_is_not_listed_any_more_are_live(void **state)
+{
+    struct fixture *f = *state;
+    run_for(f, RENEWED_MS);
+    given_bound_on(f, &a, 7, "alice");
+
+    run(f, "DEL chat_nodes");
+    given_bound_on(f, &b, 7, "alice");
+
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 2);
+}
+
+static bool is_a_listed(void *ctx)
+{
+    return strlen(name_of(ctx, "node-a")) > 0;
+}
+
+/* Nor is who is not listed yet when this node is again. */
+static void test_fds_of_a_node_that_is_not_listed_yet_are_live(void **state)
+{
+    struct fixture *f = *state;
+    run_for(f, RENEWED_MS);
+    run(f, "DEL chat_nodes");
+    run_until(f->loop, is_a_listed, f, RENEWED_MS);
+
+    number(ask(f, "SADD chat_map_uid_fd:alice %s.1", dead_node));
+    given_bound_on(f, &a, 7, "alice");
+    assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 2);
+    run_for(f, 2 * RENEWED_MS);
+    given_bound_on(f, &a, 8, "alice");
+
+    assert_int_equal(number(ask(f, "SISMEMBER chat_map_uid_fd:alice %s.1", dead_node)), 0);
+}
+
 /* A dead node is told what happens as long as its queue is there, and nobody makes it anew. */
 static void test_queue_of_a_dead_node_is_written_but_not_made(void **state)
 {
@@ -1173,6 +1208,8 @@ int main(void)
         NODES_TEST(test_queue_of_a_dead_node_does_not_stay),
         NODES_TEST(test_node_that_was_taken_for_dead_comes_back),
         NODES_TEST(test_fds_of_a_dead_node_are_stale),
+        NODES_TEST(test_fds_of_a_node_that_is_not_listed_any_more_are_live),
+        NODES_TEST(test_fds_of_a_node_that_is_not_listed_yet_are_live),
         NODES_TEST(test_queue_of_a_dead_node_is_written_but_not_made),
         NODES_TEST(test_dead_node_is_told_although_it_has_no_traces),
         NODES_TEST(test_close_leaves_the_others_first),

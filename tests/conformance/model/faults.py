@@ -706,6 +706,7 @@ other-nodes-share             NODE-1  of the other nodes only the first that ask
 other-node-from-ascii         NODE-1  on other nodes `from` has a ? for what is not ASCII
 other-node-from-late          MSG-9   (nodes) on other nodes `from` is whoever has sent last
 flush-deafens-nodes           STORE-8 (nodes) what other nodes send first after a flush is lost
+sign-after-flush-removes      STORE-7 (nodes) after a flush a sign takes the fds of other nodes for stale
 other-node-again              HIST-20 (nodes) who signs again gets again what came from other nodes
 pings-here-only               HIST-12 (nodes) messages from other nodes are followed by no ping
 other-node-time               HIST-3  (nodes) on other nodes `time` is when the message came there

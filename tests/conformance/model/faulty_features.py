@@ -82,6 +82,11 @@ class FaultyNodeStore(NodeStore):
             self.OPERATION_S = 5.0
         super().__init__(*arguments)
 
+    async def _be_alive(self) -> None:
+        if fault("sign-after-flush-removes") and asyncio.current_task() is not self._keeper:
+            return
+        await super()._be_alive()
+
     async def _clean(self, node: str) -> None:
         if fault("dead-half-gone"):
             async for key in self._redis.scan_iter(match=f"chat_map_fd_uid:{node}.*"):

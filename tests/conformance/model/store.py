@@ -109,6 +109,7 @@ class RedisStore:
 
     async def sign(self, fd: str, old: str | None, new: str, bind: Callable[[], None]) -> None:
         async def move() -> None:
+            await self._be_alive()  # after a flush, too, or other nodes take the fd for stale
             await self._write(fd, old, new)
             await self._sweep(new, but=fd)
             bind()  # inside the turn, so that a refresh never sees the one without the other
@@ -183,6 +184,9 @@ class RedisStore:
             raise Unavailable from None
 
     async def _beat(self) -> None:
+        await self._be_alive()
+
+    async def _be_alive(self) -> None:
         await self._redis.set(_node_key(self._node), "1", ex=self.NODE_TTL_S)
 
     async def _renew(self) -> None:

@@ -281,6 +281,32 @@ def test_what_is_sent_after_a_flush_reaches_every_node(
         fence_devices(*devices)
 
 
+@pytest.mark.spec("STORE-7", "NODE-4", "NODE-1")
+@pytest.mark.needs("redis_control")
+def test_signs_on_two_nodes_after_a_flush_leave_each_other_alone(
+    server: Server, node: Server, flush: Callable[[], object]
+) -> None:
+    """STORE-7: "A sign MUST NOT remove the fd of a live device, be it a connection of this server or of
+    another one on the same Redis."
+
+    NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes."
+
+    NODE-1: "Each device of `to` on every node MUST get a message exactly once."
+
+    Redis has forgotten who lives, but whoever signs now has been answered that it is a device.
+    """
+    alice = server.signed()
+    for first, second in ((server, node), (node, server)):
+        uid = server.uid()
+        flush()
+        devices = [first.signed(uid)]
+        fds = fds_of(server, uid)
+        devices.append(second.signed(uid))
+        assert fds_of(server, uid) > fds, "the sign has removed the fd of the other node's device"
+        deliver_to_all(alice, uid, *devices)
+        fence_devices(*devices)
+
+
 # With the feature broadcast.
 
 
