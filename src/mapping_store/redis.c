@@ -185,6 +185,7 @@ static void on_connected(void *ctx)
 void redis_store_joined(struct redis_store *store)
 {
     store->is_joining = false;
+    redis_greet_the_others(store);
     redis_link_accept(store->link);
     set_state(store, STORE_OPEN);
     redis_settings_check(store);

@@ -333,6 +333,9 @@ struct targets {
 void redis_nodes_are(struct redis_store *store, const redisReply *nodes);
 bool redis_node_is_alive(struct redis_store *store, struct str node);
 
+/* It has said so itself. */
+void redis_node_is_there(struct redis_store *store, struct str node);
+
 /* There is an fd of this node, and it is not in the list. If nobody else knows it, nobody would
  * clean up after it: unless it is listed by then, that is done when a lease's time is over. */
 void redis_node_was_met(struct redis_store *store, struct str node);
@@ -354,8 +357,13 @@ struct ring {
     struct str body;      /* len 0: left out */
     struct message_id id; /* with history; else none */
     struct message_id previous;
-    bool is_marker; /* nothing, only that the queue is there */
+    struct str
+        marker; /* a node's name, and nothing else: it is there. Of the node itself: its queue is */
 };
+
+/* Tell all other nodes that this one is there, so that they know it before they look at the list
+ * again. */
+void redis_greet_the_others(struct redis_store *store);
 
 /* As redis_link_command(). */
 bool redis_ring(struct redis_store *store, struct str node, const struct ring *ring,

@@ -58,6 +58,12 @@ static void add_node(struct redis_store *store, struct str node, double lease_en
     }
 }
 
+/* What it said may be old: then the list knows better, a moment later. */
+void redis_node_is_there(struct redis_store *store, struct str node)
+{
+    add_node(store, node, (double)(redis_clock_ms(store) + store->lease_ms));
+}
+
 void redis_node_was_met(struct redis_store *store, struct str node)
 {
     if (find_node(store, node) == NULL) {

@@ -13,7 +13,7 @@
 enum {
     RETRY_MS = 100, /* after an answer that is none */
     BLOCK_PART = 2, /* of timeout_ms, for which Redis waits for something to tell */
-    RING_FIELDS = 5,
+    RING_FIELDS = 6,
     RING_ARGS_MAX = 7 + 2 * RING_FIELDS
 };
 
@@ -40,6 +40,7 @@ bool redis_ring(struct redis_store *store, struct str node, const struct ring *r
         struct str name;
         struct str value;
     } fields[RING_FIELDS] = {
+        {STR("marker"), ring->marker},
         {STR("uid"), ring->uid},
         {STR("from"), ring->from},
         {STR("body"), ring->body},
@@ -55,6 +56,24 @@ bool redis_ring(struct redis_store *store, struct str node, const struct ring *r
         }
     }
     return redis_link_command(store->link, args, n, replied, ctx);
+}
+
+static void on_greeted(void *ctx, const redisReply *reply)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        redis_log_error(ctx, "greeting", reply->str);
+    }
+}
+
+void redis_greet_the_others(struct redis_store *store)
+{
+    struct targets targets;
+    struct ring ring = {.marker = str_of(store->node)};
+    redis_targets_all(store, &targets);
+    for (size_t i = 0; i < targets.n; i++) {
+        /* False: the link is away, and greets when it is back. */
+        (void)redis_ring(store, targets.nodes[i], &ring, on_greeted, store);
+    }
 }
 
 /* ---- what an entry says ---- */
@@ -88,8 +107,8 @@ static bool read_entry(const redisReply *fields, struct ring *out)
         } else if (field_is(name, "previous")) {
             is_read = message_id_parse(value, &out->previous);
         } else {
-            out->is_marker = field_is(name, "marker");
-            is_read = out->is_marker;
+            out->marker = value;
+            is_read = field_is(name, "marker");
         }
         if (!is_read) {
             return false;
@@ -127,7 +146,11 @@ static bool tell(struct redis_store *store, const redisReply *fields)
     if (!read_entry(fields, &ring)) {
         return false;
     }
-    if (ring.is_marker || store->events == NULL) {
+    if (ring.marker.len > 0) {
+        redis_node_is_there(store, ring.marker);
+        return true;
+    }
+    if (store->events == NULL) {
         return true;
     }
     struct delivery delivery = {.from = ring.from, .body = ring.body, .is_from_node = true};

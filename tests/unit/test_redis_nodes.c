@@ -69,7 +69,7 @@ static void on_arrived(void *ctx, struct str to, const struct delivery *delivery
                             .id = delivery->id,
                             .previous = previous,
                             .n_devices = n,
-                            .device = devices[0]};
+                            .device = n > 0 ? devices[0] : CONN_NONE};
     copy(event->to, to);
     copy(event->from, delivery->from);
     copy(event->body, delivery->body);
@@ -258,8 +258,9 @@ static void test_message_arrives_on_the_other_node(void **state)
     assert_int_equal(event->n_devices, 2);
     assert_int_equal(event->device, 7);
     assert_true(message_id_is_none(event->id));
-    then_event(f, &b, 1, ARRIVED, "3");
-    assert_int_equal(b.n_events, 2);
+    assert_int_equal(then_event(f, &b, 1, ARRIVED, "2")->n_devices, 0);
+    then_event(f, &b, 2, ARRIVED, "3");
+    assert_int_equal(b.n_events, 3);
     assert_int_equal(a.n_events, 0);
 }
 
@@ -986,6 +987,22 @@ static void test_lost_queue_is_compared(void **state)
     then_event(f, &b, 3, ARRIVED, "2");
 }
 
+/* [STORE-8] The others know a node from its first moment, not from the next time that they look. */
+static void test_flush_costs_a_new_node_no_message(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &b, 7, "bob");
+    run_for(f, 20);
+
+    run(f, "FLUSHALL");
+
+    assert_int_equal(send_from(f, &a, "bob", "1"), ERR_OK);
+    then_event(f, &b, 0, ARRIVED, "1");
+    run(f, "FLUSHALL");
+    assert_int_equal(broadcast_from(f, &a, "2"), ERR_OK);
+    then_event(f, &b, 1, BROADCAST, "2");
+}
+
 /* ---- what is told first ---- */
 
 /* From now on until the queues are read again. Everything else goes on. */
@@ -1195,6 +1212,7 @@ int main(void)
         NODES_TEST(test_broadcast_arrives_on_every_other_node),
         NODES_TEST(test_deleted_set_costs_nobody_a_message),
         NODES_TEST(test_flush_costs_nobody_a_message),
+        NODES_TEST(test_flush_costs_a_new_node_no_message),
         NODES_TEST(test_lost_reader_goes_on_where_it_was),
         NODES_TEST(test_killed_redis_comes_back),
         NODES_TEST(test_garbage_in_the_queue_is_passed_over),
