@@ -347,9 +347,6 @@ class FaultyRedisPost(RedisPost):
         if not fault("cut-off-tells-who-signs"):
             await super().caught_up()
 
-    async def is_caught_up(self) -> bool:
-        return fault("cut-off-tells-who-signs") or await super().is_caught_up()
-
     async def past(self, uid: str, since: Id | None) -> Past:
         if fault("confirmed-here-only") and since is None:
             since = self._confirmed_here.get(uid, START)

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 from .frames import PONG
 from .post import START, Entry, Full, MemoryPost, Past, Post, RedisPost
@@ -91,15 +90,12 @@ class FeatureServer(Server):
         has_history = self._serves("history")
         if has_history and request.since_is_invalid:
             return failed("invalid_since", request.cid)
-        while True:
-            await self._post.caught_up()
-            async with self._post.quiet:
-                past = await self._post.past(uid, request.since) if has_history else Past()
-                if has_history and not await self._post.is_caught_up():
-                    continue  # the past is ahead of the broadcasts between its messages
-                begin = partial(self._begin, connection, request, past)
-                await self._store.sign(connection.fd, connection.uid, uid, begin)
-                break
+        await self._post.caught_up()
+        async with self._post.quiet:
+            past = await self._post.past(uid, request.since) if has_history else Past()
+            await self._store.sign(
+                connection.fd, connection.uid, uid, lambda: self._begin(connection, request, past)
+            )
         gap = 1 if past.has_gap else None
         return done(SIGNED, request.cid, token=self._new_token(connection), gap=gap)
 

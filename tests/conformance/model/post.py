@@ -87,11 +87,11 @@ class Post(Protocol):
     async def caught_up(self) -> None:
         """Return when all that was answered before, on any node, has been handed out here."""
 
-    async def is_caught_up(self) -> bool:
-        """Has all that was answered before been handed out here?"""
-
     async def past(self, uid: str, since: Id | None) -> Past:
-        """What is retained behind 'since', or without it what is not confirmed."""
+        """What is retained behind 'since', or without it what is not confirmed.
+
+        Not what is still to be handed out, for it comes among the broadcasts. [CAST-7]
+        """
 
     async def confirm(self, uid: str, id: Id) -> None:
         """Some device has read everything up to 'id'."""
@@ -149,9 +149,6 @@ class MemoryPost:
 
     async def caught_up(self) -> None:
         pass
-
-    async def is_caught_up(self) -> bool:
-        return True
 
     async def past(self, uid: str, since: Id | None) -> Past:
         inbox = self._inboxes[uid]
@@ -277,10 +274,6 @@ class RedisPost:
     async def caught_up(self) -> None:
         await self._until(await self._ask(self._end_of_log))
 
-    async def is_caught_up(self) -> bool:
-        end: Id = await self._ask(self._end_of_log)
-        return self._position is not None and self._position >= end
-
     async def past(self, uid: str, since: Id | None) -> Past:
         async def read() -> Past:
             facts = await self._facts(uid)
@@ -288,6 +281,10 @@ class RedisPost:
             found = await self._redis.xrange(inbox_key(uid), min=f"({show_id(begin)}")
             entries = [read_entry(fields, id) for id, fields in found]
             newest = facts.get(b"newest", START)
+            first_to_come = await self._first_to_come(uid)
+            if first_to_come is not None:
+                entries = [entry for entry in entries if entry.id and entry.id < first_to_come]
+                newest = _before(first_to_come)
             return Past(entries, newest, has_gap=facts.get(b"dropped", START) > begin)
 
         past: Past = await self._ask(read)
@@ -300,6 +297,12 @@ class RedisPost:
     async def _facts(self, uid: str) -> dict[bytes, Id]:
         facts = await self._redis.hgetall(facts_key(uid))
         return {name: id_of(value) for name, value in facts.items() if name != b"n_confirmed"}
+
+    async def _first_to_come(self, uid: str) -> Id | None:
+        """The first of the uid's messages that is in the log and has not been handed out here."""
+        to_come = await self._redis.xrange(LOG, min=f"({show_id(self._position or START)}")
+        entries = [read_entry(fields, fields[b"id"]) for _, fields in to_come]
+        return min((entry.id for entry in entries if entry.to == uid and entry.id), default=None)
 
     async def _end_of_log(self) -> Id:
         newest = await self._redis.xrevrange(LOG, count=1)
@@ -348,6 +351,11 @@ class RedisPost:
         async with self._moved:
             self._position = position
             self._moved.notify_all()
+
+
+def _before(id: Id) -> Id:
+    ms, n = id
+    return (ms, n - 1) if n else (ms - 1, 2**53 - 1)
 
 
 def inbox_key(uid: str) -> str:
