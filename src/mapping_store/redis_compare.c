@@ -38,7 +38,8 @@ static void on_told(void *ctx, enum err err)
 {
     struct comparing *comparing = ctx;
     const struct redis_store *store = comparing->store;
-    for (size_t i = 0; err == ERR_OK && i < comparing->n; i++) {
+    bool may_tell = err == ERR_OK && store->state != STORE_CLOSED;
+    for (size_t i = 0; may_tell && i < comparing->n; i++) {
         if (!message_id_is_none(comparing->asked[i].newest)) {
             tell_newest(store, &comparing->asked[i]);
         }
