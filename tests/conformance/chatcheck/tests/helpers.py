@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -79,6 +80,18 @@ def deliver_to_all(sender: Conversation, uid: str, *devices: Conversation, body:
     sender.msg(uid, body)
     for device in devices:
         device.expect_delivery(body, sender.uid)
+
+
+def broadcast_as_written(sender: Client, bodies: list[str], *devices: Conversation) -> None:
+    """Broadcast these JSON texts, without waiting between: each must reach the sender and these devices."""
+    __tracebackhide__ = True
+    for body in bodies:
+        sender.own_words.add({"type": "broadcast", "body": json.loads(body)})
+        sender.send_text(f'{{"type":"broadcast","body":{body}}}')
+    for body in map(json.loads, bodies):
+        for device in (sender, *devices):
+            device.expect_broadcast(body, sender.uid)
+        sender.expect_reply(1)
 
 
 def in_redis(server: Server, *keys: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
@@ -13,6 +12,7 @@ from chatcheck.conversation import Conversation, dump
 from chatcheck.target import Server
 from chatcheck.tests.bodies import BODIES
 from chatcheck.tests.helpers import (
+    broadcast_as_written,
     deliver_to_all,
     fence_devices,
     fresh,
@@ -206,13 +206,7 @@ def test_whatever_a_body_is_it_is_broadcast_as_that(server: Server) -> None:
     """
     sender, bob = server.broadcaster(), server.signed()
     bodies = [f'["{fresh()}",{body}]' for body in BODIES]
-    for body in bodies:
-        sender.own_words.add({"type": "broadcast", "body": json.loads(body)})
-        sender.send_text(f'{{"type":"broadcast","body":{body}}}')
-    for body in map(json.loads, bodies):
-        for device in (sender, bob):
-            device.expect_broadcast(body, sender.uid)
-        sender.expect_reply(1)
+    broadcast_as_written(sender, bodies, bob)
     bob.fence()
 
 

@@ -11,6 +11,7 @@ from chatcheck.claims import from_now_on
 from chatcheck.target import Server
 from chatcheck.tests.bodies import BODIES
 from chatcheck.tests.helpers import (
+    broadcast_as_written,
     deliver_to_all,
     expect_fds,
     fds_of,
@@ -413,13 +414,7 @@ def test_whatever_a_body_is_it_is_broadcast_on_the_other_node_as_that(server: Se
     """
     sender, bob = server.broadcaster(), node.signed()
     bodies = [f'["{fresh()}",{body}]' for body in (*BODIES, f'"{"x" * LONG}"')]
-    for body in bodies:
-        sender.own_words.add({"type": "broadcast", "body": json.loads(body)})
-        sender.send_text(f'{{"type":"broadcast","body":{body}}}')
-    for body in map(json.loads, bodies):
-        for device in (bob, sender):
-            device.expect_broadcast(body, sender.uid)
-        sender.expect_reply(1)
+    broadcast_as_written(sender, bodies, bob)
     bob.fence()
 
 
