@@ -30,5 +30,5 @@ void connection_destroy(struct connection *connection)
 void connection_heard(struct connection *connection)
 {
     connection->heard_ms = loop_now_ms(connection->loop);
-    connection->pinged = false;
+    connection->asked_ms = 0;
 }

@@ -51,6 +51,7 @@ struct connection {
     struct connection *handshake_before; /* in the line of handshakes, oldest first */
     struct connection *handshake_behind;
     uint64_t heard_ms;        /* when the last byte came from the peer */
+    uint64_t asked_ms;        /* when it was pinged first since then; 0: it was not */
     struct deadline deadline; /* of the handshake, of the next ping or its answer, of the close */
     struct connection *next_to_flush;
     uint16_t close_code; /* not 0: close with it when the outbox has left */
@@ -58,7 +59,6 @@ struct connection {
     bool to_read;        /* is in the transport's list of those that may have more to read */
     bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
     bool to_drain;    /* the router was told that there is no room: it is told when there is */
-    bool pinged;      /* a ping is out, and nothing came since */
     bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
     bool tcp_ended;   /* the peer ended its half of TCP */
     bool deaf;        /* what the peer still sends is not received */

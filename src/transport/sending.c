@@ -5,6 +5,7 @@
  * each outbox is handed over in one lws_write(LWS_WRITE_RAW)
  * (docs/decisions/0003-one-write-a-turn.md). */
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "chat/log.h"
@@ -355,21 +356,50 @@ void connection_watch_life(struct connection *connection)
                  connection->heard_ms + connection->transport->options.ping_interval_ms);
 }
 
-/* [WS-10] Any byte is a sign of life; after a silence, a ping asks for one. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What has come and was not read yet is a sign of life, too. */
+static bool has_unread(const struct connection *connection)
+{
+    int n_bytes = 0;
+    return ioctl(connection->socket, FIONREAD, &n_bytes) == 0 && n_bytes > 0;
+}
+
+/* [WS-10] A ping every interval, so that no proxy cuts a line on which nothing moves. A frame that
+ * the kernel has no room for would only cost memory. */
+static void ask_for_life(struct connection *connection, uint64_t now_ms)
+{
+    const struct transport_options *options = &connection->transport->options;
+    if (!connection->blocked) {
+        outbox_append(&connection->outbox, FRAME_PING, STR(""));
+        connection_count_outbox(connection);
+        mark_to_flush(connection);
+    }
+    deadline_set(&connection->transport->wheel, &connection->deadline,
+                 earlier(now_ms + options->ping_interval_ms,
+                         connection->asked_ms + options->ping_timeout_ms));
+}
+
+/* [WS-10] Any byte is a sign of life; after a silence, pings ask for one. */
 static void check_life(struct connection *connection)
 {
     const struct transport_options *options = &connection->transport->options;
     uint64_t now_ms = loop_now_ms(connection->loop);
+    if (connection->asked_ms != 0 && has_unread(connection)) {
+        connection_heard(connection);
+    }
     if (connection->heard_ms + options->ping_interval_ms > now_ms) {
         connection_watch_life(connection);
         return;
     }
-    if (!connection->pinged) {
-        connection->pinged = true;
-        outbox_append(&connection->outbox, FRAME_PING, STR(""));
-        mark_to_flush(connection);
-        deadline_set(&connection->transport->wheel, &connection->deadline,
-                     now_ms + options->ping_timeout_ms);
+    if (connection->asked_ms == 0) {
+        connection->asked_ms = now_ms;
+    }
+    if (now_ms < connection->asked_ms + options->ping_timeout_ms) {
+        ask_for_life(connection, now_ms);
         return;
     }
     log_line(LOG_INFO, "silent_peer_dropped", "connection=%llu silent_ms=%llu",

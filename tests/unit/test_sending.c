@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "chat/mem.h"
 #include "fakes/fake_store.h"
@@ -510,6 +511,58 @@ static void test_peer_that_does_not_answer_a_ping_is_dropped(void **state)
     then_closed(client, 1008);
 }
 
+/* [WS-10] However long an answer may take: one that came is waited for no longer. Proxies cut lines
+ * on which nothing moves. */
+static void test_pings_that_are_answered_come_at_the_pace_of_the_interval(void **state)
+{
+    struct fixture *f = *state;
+    f->options.ping_interval_ms = 100;
+    f->options.ping_timeout_ms = 3600000;
+    given_server(f);
+    struct client *client = given_client(f);
+
+    for (int i = 0; i < 3; i++) {
+        then_frame(client, PING, STR(""));
+        when_sends(client, PONG, STR(""));
+    }
+}
+
+/* [WS-10] A peer that answers none is asked again and again, too, and has its whole time. */
+static void test_pings_that_are_not_answered_come_at_the_same_pace(void **state)
+{
+    struct fixture *f = *state;
+    f->options.ping_interval_ms = 100;
+    f->options.ping_timeout_ms = 1000;
+    given_server(f);
+    struct client *client = given_user(f, "alice");
+    uint64_t before_ms = clock_ms();
+
+    for (int i = 0; i < 3; i++) {
+        then_frame(client, PING, STR(""));
+    }
+    then_n_signed(f, 0);
+
+    assert_true(clock_ms() - before_ms >= 1090);
+}
+
+/* [WS-10] What has come and was not read yet is a sign of life: a machine that stood still takes
+ * nobody for dead. */
+static void test_answer_that_was_not_read_yet_is_a_sign_of_life(void **state)
+{
+    struct fixture *f = *state;
+    f->options.ping_interval_ms = 100;
+    f->options.ping_timeout_ms = 100;
+    given_server(f);
+    struct client *client = given_user(f, "alice");
+    then_frame(client, PING, STR(""));
+    when_sends(client, PONG, STR(""));
+
+    usleep(400000); /* the loop's clock is late, and its timers come first */
+
+    run_for(f, 50);
+    assert_int_equal(router_n_signed(f->router), 1);
+}
+
 /* [WS-10] A peer in the middle of a long message is alive: every byte says so. */
 static void test_any_byte_is_a_sign_of_life(void **state)
 {
@@ -646,6 +699,9 @@ int main(void)
         TRANSPORT_TEST(test_close_leaves_behind_what_the_kernel_did_not_take),
         TRANSPORT_TEST(test_silent_peer_is_pinged_and_stays_if_it_answers),
         TRANSPORT_TEST(test_peer_that_does_not_answer_a_ping_is_dropped),
+        TRANSPORT_TEST(test_pings_that_are_answered_come_at_the_pace_of_the_interval),
+        TRANSPORT_TEST(test_pings_that_are_not_answered_come_at_the_same_pace),
+        TRANSPORT_TEST(test_answer_that_was_not_read_yet_is_a_sign_of_life),
         TRANSPORT_TEST(test_any_byte_is_a_sign_of_life),
         TRANSPORT_TEST(test_connection_that_asked_for_nothing_gets_nothing),
         TRANSPORT_TEST(test_receive_more_stops_and_goes_on_without_a_loss),
