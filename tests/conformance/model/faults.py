@@ -69,7 +69,8 @@ extension-uninvited           WS-3   permessage-deflate is selected that nobody 
 unknown-subprotocol-refused   WS-17  a client that offers only unknown subprotocols is refused
 unknown-subprotocol-selected  WS-17  the first subprotocol offered is selected, whatever it is
 version-ignored               WS-4   every Sec-WebSocket-Version is upgraded
-version-8-accepted            WS-4   version 8 is upgraded, too
+version-absent-accepted       WS-4   a handshake without a version is upgraded
+versions-to-13-accepted       WS-4   every version up to 13 is upgraded
 key-ignored                   WS-4   a handshake without a key is upgraded
 fragments-are-messages        WS-5   each fragment is taken for a message
 last-fragment-lost            WS-5   the last fragment of three or more is lost

@@ -111,12 +111,21 @@ def _key_of(head: list[bytes]) -> bytes | None:
         b"host" in headers,
         b"websocket" in _tokens(headers.get(b"upgrade", b"")),
         b"upgrade" in _tokens(headers.get(b"connection", b"")),
-        headers.get(b"sec-websocket-version") == b"13"
-        or fault("version-ignored")
-        or (fault("version-8-accepted") and headers.get(b"sec-websocket-version") == b"8"),
+        _is_version(headers.get(b"sec-websocket-version")),
         _is_key(key) or fault("key-ignored"),
     )
     return key if all(wanted) else None
+
+
+def _is_version(version: bytes | None) -> bool:
+    """13, or 8, which is the same on the wire. [WS-4]"""
+    if fault("version-ignored"):
+        return True
+    if version is None:
+        return fault("version-absent-accepted")
+    if fault("versions-to-13-accepted") and version.isdigit():
+        return int(version) <= 13
+    return version in (b"13", b"8")
 
 
 def _headers_of(head: list[bytes]) -> dict[bytes, bytes]:

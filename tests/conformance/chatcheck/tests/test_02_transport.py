@@ -188,14 +188,14 @@ def test_an_offer_of_unknown_subprotocols_is_accepted_and_none_selected(server: 
 @pytest.mark.spec("WS-4")
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec_WebSocket_Version": version} for version in ("0", "7", "8", "12", "14", "130", "113", "x", None)]
+    [{"Sec_WebSocket_Version": version} for version in ("0", "7", "9", "12", "14", "18", "130", "113", "x", None)]
     + [{"Sec_WebSocket_Key": None}],
     ids=str,
 )
 def test_a_wrong_version_or_no_key_is_not_upgraded(server: Server, headers: dict[str, str | None]) -> None:
-    """WS-4: "A server MUST NOT upgrade a request whose `Sec-WebSocket-Version` is not 13 or that has no
-    `Sec-WebSocket-Key`; the answer is an HTTP status of 400 or above, or the end of the TCP
-    connection."
+    """WS-4: "A server MUST NOT upgrade a request whose `Sec-WebSocket-Version` is absent, or neither 13 nor
+    8, or that has no `Sec-WebSocket-Key`; the answer is an HTTP status of 400 or above, or the end of the
+    TCP connection."
     """
     raw = server.raw(handshake=False)
     raw.send_raw(upgrade_request(server.address, **headers))

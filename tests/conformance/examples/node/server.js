@@ -280,8 +280,6 @@ const server = new WebSocketServer({
   port,
   maxPayload: MESSAGE_SIZE_MAX,
   handleProtocols: () => false, // [WS-17]; by default ws would select the first one
-  // [WS-4]; ws takes version 8 as well
-  verifyClient: ({ req }, done) => done(req.headers['sec-websocket-version'] === '13', 400),
 })
 
 server.on('connection', (socket, request) => new Connection(socket, request.socket))
