@@ -30,6 +30,9 @@ void loop_stop(struct loop *loop);
 /* Milliseconds of a monotonic clock, as of the start of this turn. */
 uint64_t loop_now_ms(struct loop *loop);
 
+/* Milliseconds since 1970 by the machine's clock, which somebody may set at any time. */
+uint64_t loop_wall_ms(struct loop *loop);
+
 /* Call fn(ctx) later, in order, before the loop sleeps again: never inside this call. */
 void loop_later(struct loop *loop, loop_fn *fn, void *ctx);
 

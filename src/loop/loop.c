@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <uv.h>
 
@@ -152,6 +153,14 @@ void loop_stop(struct loop *loop)
 uint64_t loop_now_ms(struct loop *loop)
 {
     return uv_now(&loop->uv);
+}
+
+uint64_t loop_wall_ms(struct loop *loop)
+{
+    (void)loop;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void on_timer(uv_timer_t *uv)

@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <time.h>
 
 #include "chat/mem.h"
 #include "chat/memory_store.h"
@@ -30,8 +29,7 @@ struct memory_store {
     struct loop *loop;
     struct loop_timer *close_timer;
     struct memory_inbox *inbox; /* NULL: the feature history is off */
-    uint64_t epoch_ms;       /* what has to be added to the loop's clock for the time since 1970 */
-    struct read *first_read; /* oldest first */
+    struct read *first_read;    /* oldest first */
     struct read *last_read;
     struct loop_timer *read_timer;
     struct loop_timer *sweep_timer;
@@ -45,9 +43,10 @@ static struct memory_store *as_memory(struct mapping_store *base)
     return (struct memory_store *)base;
 }
 
+/* [HIST-3] The machine's clock as it is set now: the inbox keeps ids rising if it is put back. */
 static uint64_t now_ms(const struct memory_store *store)
 {
-    return store->epoch_ms + loop_now_ms(store->loop);
+    return loop_wall_ms(store->loop);
 }
 
 static void memory_bind(struct mapping_store *base, conn_id device, struct str uid,
@@ -171,11 +170,6 @@ static void on_sweep_timer(void *ctx)
 
 static void open_inbox(struct memory_store *store, const struct inbox_limits *limits)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    /* To the millisecond, or ids would fall when the server starts again: [HIST-4]. */
-    uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    store->epoch_ms = wall_ms - loop_now_ms(store->loop);
     store->base.inbox = &memory_inbox_ops;
     store->inbox = memory_inbox_create(limits);
     store->read_timer = loop_timer_create(store->loop, on_read_timer, store);

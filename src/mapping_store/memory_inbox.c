@@ -16,6 +16,7 @@ enum {
 
 struct stored {
     struct message_id id;
+    uint64_t kept_ms; /* since when it is kept; its id is ahead of that if the clock was put back */
     size_t from_len;
     size_t body_len;
     char text[]; /* from, then body */
@@ -34,6 +35,7 @@ struct inbox {
     struct message_id dropped;   /* the newest that is not retained any more */
     struct message_id confirmed; /* up to here */
     struct message_id newest;
+    uint64_t kept_ms; /* as the newest message's */
 };
 
 /* A cid that was used a short time ago. Owned by the table of dups. */
@@ -83,19 +85,21 @@ static void grow_ring(struct memory_inbox *all, struct inbox *inbox)
 }
 
 static void push(struct memory_inbox *all, struct inbox *inbox, const struct message *message,
-                 struct message_id id)
+                 struct message_id id, uint64_t now_ms)
 {
     if (inbox->n == inbox->capacity) {
         grow_ring(all, inbox);
     }
     struct stored *stored = mem_alloc(sizeof *stored + message->from.len + message->body.len);
     stored->id = id;
+    stored->kept_ms = now_ms;
     stored->from_len = message->from.len;
     stored->body_len = message->body.len;
     memcpy(stored->text, message->from.ptr, message->from.len);
     memcpy(stored->text + message->from.len, message->body.ptr, message->body.len);
     *stored_at(inbox, inbox->n++) = stored;
     inbox->newest = id;
+    inbox->kept_ms = now_ms;
     all->size += size_of_stored(stored);
 }
 
@@ -109,14 +113,27 @@ static void drop_oldest(struct memory_inbox *all, struct inbox *inbox)
     free(stored);
 }
 
-static bool is_too_old(const struct memory_inbox *all, struct message_id id, uint64_t now_ms)
+/* The clock was ahead when they came: their time begins now. */
+static void keep_from_now(struct inbox *inbox, uint64_t now_ms)
 {
-    return id.ms + all->limits.retention_ms < now_ms;
+    inbox->kept_ms = now_ms;
+    for (size_t i = 0; i < inbox->n; i++) {
+        struct stored *stored = *stored_at(inbox, i);
+        stored->kept_ms = stored->kept_ms < now_ms ? stored->kept_ms : now_ms;
+    }
+}
+
+static bool is_too_old(const struct memory_inbox *all, const struct stored *stored, uint64_t now_ms)
+{
+    return stored->kept_ms + all->limits.retention_ms < now_ms;
 }
 
 static void drop_old(struct memory_inbox *all, struct inbox *inbox, uint64_t now_ms)
 {
-    while (inbox->n > 0 && is_too_old(all, (*stored_at(inbox, 0))->id, now_ms)) {
+    if (inbox->kept_ms > now_ms) {
+        keep_from_now(inbox, now_ms);
+    }
+    while (inbox->n > 0 && is_too_old(all, *stored_at(inbox, 0), now_ms)) {
         drop_oldest(all, inbox);
     }
 }
@@ -270,6 +287,11 @@ static void dups_remember(struct memory_inbox *all, struct str key, struct messa
 
 static void dups_forget_old(struct memory_inbox *all, uint64_t now_ms)
 {
+    /* One that came while the clock was ahead would hold up all behind it. */
+    for (struct dup *dup = all->oldest_dup; dup != NULL && dup->end_ms > now_ms + INBOX_DUP_MS;
+         dup = dup->next) {
+        dup->end_ms = now_ms + INBOX_DUP_MS;
+    }
     while (all->oldest_dup != NULL && all->oldest_dup->end_ms <= now_ms) {
         dups_forget_oldest(all);
     }
@@ -289,7 +311,7 @@ static enum err store_new(struct memory_inbox *all, const struct message *messag
     }
     struct message_id id = next_id(inbox, now_ms);
     *out = (struct sent){.id = id, .previous = inbox->newest};
-    push(all, inbox, message, id);
+    push(all, inbox, message, id, now_ms);
     return ERR_OK;
 }
 
@@ -376,8 +398,7 @@ void memory_inbox_confirm(struct memory_inbox *all, struct str uid, struct messa
 
 static bool is_forgotten(const struct memory_inbox *all, const struct inbox *inbox, uint64_t now_ms)
 {
-    return inbox->n == 0 &&
-           inbox->newest.ms + FORGET_RETENTIONS * all->limits.retention_ms < now_ms;
+    return inbox->n == 0 && inbox->kept_ms + FORGET_RETENTIONS * all->limits.retention_ms < now_ms;
 }
 
 void memory_inbox_sweep(struct memory_inbox *all, uint64_t now_ms)

@@ -773,6 +773,49 @@ static void test_sweep_forgets_old_cids(void **state)
     assert_int_equal(append_long(f, "bob", MEMORY_MAX / 2), ERR_OK);
 }
 
+/* What came while the clock was far ahead has its time from when that was put right: messages … */
+static void test_messages_from_the_future_are_dropped_in_time(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t ahead_ms = 100 * (uint64_t)RETENTION_MS;
+    f->now_ms += ahead_ms;
+    given_messages(f, "bob", MESSAGES_MAX);
+
+    f->now_ms -= ahead_ms;
+    memory_inbox_sweep(f->inbox, f->now_ms);
+    f->now_ms += RETENTION_MS;
+    memory_inbox_sweep(f->inbox, f->now_ms);
+    struct inbox_page page = when_read_unconfirmed(f, "bob");
+    then_bodies(&page, "0 1 2 3 4 5 6 7");
+    f->now_ms++;
+    memory_inbox_sweep(f->inbox, f->now_ms);
+
+    page = when_read_unconfirmed(f, "bob");
+    then_bodies(&page, "");
+    then_dropped(&page);
+}
+
+/* … and cids. */
+static void test_cids_from_the_future_are_forgotten_in_time(void **state)
+{
+    struct fixture *f = *state;
+    struct message message = with_cid(message_to("bob", "1"), STR("c"));
+    struct sent sent;
+    f->now_ms += 3600000;
+    assert_int_equal(append(f, message, &sent), ERR_OK);
+
+    f->now_ms -= 3600000;
+    assert_int_equal(append(f, message, &sent), ERR_OK);
+    assert_true(sent.is_dup);
+    f->now_ms += INBOX_DUP_MS - 1;
+    assert_int_equal(append(f, message, &sent), ERR_OK);
+    assert_true(sent.is_dup);
+    f->now_ms++;
+
+    assert_int_equal(append(f, message, &sent), ERR_OK);
+    assert_false(sent.is_dup);
+}
+
 static void test_sweep_of_nothing_does_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -815,6 +858,8 @@ int main(void)
         INBOX_TEST(test_dup_outlives_its_message),
         INBOX_TEST(test_full_is_not_remembered_as_sent),
         INBOX_TEST(test_sweep_forgets_old_cids),
+        INBOX_TEST(test_messages_from_the_future_are_dropped_in_time),
+        INBOX_TEST(test_cids_from_the_future_are_forgotten_in_time),
         INBOX_TEST(test_sweep_of_nothing_does_nothing),
     };
     return cmocka_run_group_tests_name("memory_inbox", tests, NULL, NULL);

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <time.h>
 
 #include "fakes/fake_loop.h"
 #include "inbox_contract.h"
@@ -71,19 +70,50 @@ static enum err send_to(struct fixture *f, const char *uid, struct str body)
     return f->sent.err;
 }
 
-/* [HIST-3] An id's time is that since 1970, and goes on with the loop's clock. */
+static struct message_id given_sent(struct fixture *f, const char *uid)
+{
+    assert_int_equal(send_to(f, uid, STR("1")), ERR_OK);
+    return f->sent.id;
+}
+
+/* [HIST-3] An id's time is that since 1970. */
 static void test_time_of_a_message_is_since_1970(void **state)
 {
     struct fixture *f = *state;
-    uint64_t now_ms = (uint64_t)time(NULL) * 1000;
 
-    assert_int_equal(send_to(f, "alice", STR("1")), ERR_OK);
-    struct message_id first = f->sent.id;
+    struct message_id first = given_sent(f, "alice");
+    assert_int_equal(first.ms, loop_wall_ms(f->loop));
     fake_loop_advance(f->loop, MINUTE_MS);
-    assert_int_equal(send_to(f, "alice", STR("2")), ERR_OK);
 
-    assert_in_range(first.ms, now_ms - MINUTE_MS, now_ms + MINUTE_MS);
-    assert_int_equal(f->sent.id.ms, first.ms + MINUTE_MS);
+    assert_int_equal(given_sent(f, "alice").ms, first.ms + MINUTE_MS);
+}
+
+/* [HIST-3] Who sets the machine's clock sets that of messages, too. */
+static void test_time_of_a_message_follows_the_clock(void **state)
+{
+    struct fixture *f = *state;
+    given_sent(f, "alice");
+
+    fake_loop_set_wall_ms(f->loop, loop_wall_ms(f->loop) + 3600000);
+
+    assert_int_equal(given_sent(f, "alice").ms, loop_wall_ms(f->loop));
+}
+
+/* [HIST-4] Ids rise all the same when it is put back; of other uids they are right at once. */
+static void test_ids_rise_although_the_clock_was_put_back(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t far_ms = loop_wall_ms(f->loop) + 3600000;
+    fake_loop_set_wall_ms(f->loop, far_ms);
+    struct message_id first = given_sent(f, "alice");
+
+    fake_loop_set_wall_ms(f->loop, far_ms - 3600000);
+    struct message_id second = given_sent(f, "alice");
+
+    assert_true(message_id_compare(first, second) < 0);
+    assert_int_equal(given_sent(f, "bob").ms, far_ms - 3600000);
+    fake_loop_set_wall_ms(f->loop, far_ms + 1);
+    assert_int_equal(given_sent(f, "alice").ms, far_ms + 1);
 }
 
 /* What is too old gives its memory back though nobody looks at it. */
@@ -152,6 +182,8 @@ int main(void)
     };
     const struct CMUnitTest tests[] = {
         MEMORY_TEST(test_time_of_a_message_is_since_1970),
+        MEMORY_TEST(test_time_of_a_message_follows_the_clock),
+        MEMORY_TEST(test_ids_rise_although_the_clock_was_put_back),
         MEMORY_TEST(test_old_messages_of_nobody_give_their_memory_back),
         MEMORY_TEST(test_read_inside_a_callback_is_answered_in_a_later_turn),
     };

@@ -32,6 +32,7 @@ struct loop_hook {
 
 struct loop {
     uint64_t now_ms;
+    uint64_t epoch_ms; /* what has to be added to it for the time since 1970 */
     uint64_t n_started;
     bool stopped;
     struct deferred *first; /* freed as they are called */
@@ -45,6 +46,7 @@ struct loop *loop_create(void)
 {
     struct loop *loop = mem_alloc(sizeof *loop);
     loop->now_ms = 1000000; /* a monotonic clock does not begin at 0 */
+    loop->epoch_ms = 1700000000000;
     return loop;
 }
 
@@ -163,6 +165,16 @@ void loop_stop(struct loop *loop)
 uint64_t loop_now_ms(struct loop *loop)
 {
     return loop->now_ms;
+}
+
+uint64_t loop_wall_ms(struct loop *loop)
+{
+    return loop->epoch_ms + loop->now_ms;
+}
+
+void fake_loop_set_wall_ms(struct loop *loop, uint64_t wall_ms)
+{
+    loop->epoch_ms = wall_ms - loop->now_ms;
 }
 
 void loop_later(struct loop *loop, loop_fn *fn, void *ctx)

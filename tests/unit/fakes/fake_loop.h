@@ -16,6 +16,9 @@ void fake_loop_turn(struct loop *loop);
 /* Let 'ms' go by: a turn at each moment at which a timer is due, and one at the end. */
 void fake_loop_advance(struct loop *loop, uint64_t ms);
 
+/* Somebody sets the machine's clock; what loop_wall_ms() says goes on from there. */
+void fake_loop_set_wall_ms(struct loop *loop, uint64_t wall_ms);
+
 /* Calls that wait for the next turn. */
 size_t fake_loop_n_queued(const struct loop *loop);
 
