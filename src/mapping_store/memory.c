@@ -106,11 +106,9 @@ static const char *memory_trouble(struct mapping_store *base)
 
 /* ---- the inbox ---- */
 
-static void answer_read(struct memory_store *store)
+static void answer_read(struct memory_store *store, struct read *read)
 {
-    struct read *read = store->first_read;
     struct inbox_page page = {.err = store->err};
-    store->first_read = read->next;
     if (page.err == ERR_OK) {
         memory_inbox_read(store->inbox, (struct str){read->uid, read->uid_len},
                           read->has_after ? &read->after : NULL, read->n_max, now_ms(store), &page);
@@ -119,16 +117,18 @@ static void answer_read(struct memory_store *store)
     free(read);
 }
 
-/* Those that are asked meanwhile wait for the next turn. */
+/* Those that are asked meanwhile wait for the next turn, in a list of their own. */
 static void on_read_timer(void *ctx)
 {
     struct memory_store *store = ctx;
-    const struct read *last = store->last_read;
-    const struct read *answered;
-    do {
-        answered = store->first_read;
-        answer_read(store);
-    } while (answered != last);
+    struct read *next = store->first_read;
+    store->first_read = NULL;
+    store->last_read = NULL;
+    while (next != NULL) {
+        struct read *read = next;
+        next = read->next;
+        answer_read(store, read);
+    }
 }
 
 static void memory_read(struct mapping_store *base, struct str uid, const struct message_id *after,
@@ -202,9 +202,7 @@ static void memory_destroy(struct mapping_store *base)
     struct memory_store *store = as_memory(base);
     store->err = ERR_UNAVAILABLE;
     pending_destroy(store->pending);
-    while (store->first_read != NULL) {
-        answer_read(store);
-    }
+    on_read_timer(store);
     memory_inbox_destroy(store->inbox);
     loop_timer_destroy(store->read_timer);
     loop_timer_destroy(store->sweep_timer);
