@@ -30,11 +30,15 @@ bool log_enabled(enum log_level level);
  *
  * So that no peer can fill the disk, an event is written LOG_LINES_PER_S_MAX times in a second and
  * then counted: "warn log_lines_left_out event=slow_reader_closed count=980". LOG_DEBUG is not
- * limited. */
+ * limited.
+ *
+ * A line for which stderr has no room is dropped and counted (line_out.h says how nothing waits);
+ * once there is room, and before any other line: "warn log_lines_dropped count=12". */
 void log_line(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Write the counts of lines that were left out in a second that is over. Call it now and then. */
+/* Write how many lines were dropped, and how many were left out in a second that is over. Call it
+ * now and then. */
 void log_tell_left_out(void);
 
 /* 'text' as a quoted value on one line: control characters, quotes and non-ASCII bytes escaped,

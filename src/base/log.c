@@ -7,8 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "chat/line_out.h"
+
 enum {
-    LINE_SIZE_MAX = 4096, /* a longer line is cut, and says so */
     VALUE_SIZE_MAX = 200, /* of a value, before it is escaped */
     N_VALUES = 4,         /* log_value() results that live at once */
     ESCAPE_SIZE_MAX = 4,  /* \xNN */
@@ -25,7 +26,13 @@ struct event_count {
 /* What stands in place of what was cut off. */
 static const char cut_mark[] = "...";
 
+enum {
+    /* A longer line is cut, and says so: that and the line's end have to find room, too. */
+    LINE_SIZE_MAX = LINE_OUT_SIZE_MAX - (int)sizeof cut_mark
+};
+
 static enum log_level level_max = LOG_INFO;
+static unsigned n_dropped; /* lines that found no room, and of which the log says nothing yet */
 static struct event_count counts[EVENTS_MAX];
 static size_t n_counts;
 
@@ -53,7 +60,8 @@ static size_t write_start(char *line, size_t size, struct timespec now, enum log
     return len + (size_t)n;
 }
 
-__attribute__((format(printf, 4, 0))) static void write_line(struct timespec now,
+/* False: it found no room. */
+__attribute__((format(printf, 4, 0))) static bool write_line(struct timespec now,
                                                              enum log_level level,
                                                              const char *event, const char *format,
                                                              va_list args)
@@ -70,19 +78,26 @@ __attribute__((format(printf, 4, 0))) static void write_line(struct timespec now
         len += sizeof cut_mark - 1;
     }
     line[len++] = '\n';
-    /* One call, so that lines of several processes don't mix. There is nowhere to say that it
-     * failed. */
-    ssize_t ignored = write(STDERR_FILENO, line, len);
-    (void)ignored;
+    /* One call, so that lines of several processes don't mix. */
+    return line_out_write(STDERR_FILENO, line, len);
 }
 
-__attribute__((format(printf, 4, 5))) static void
+__attribute__((format(printf, 4, 5))) static bool
 write_now(struct timespec now, enum log_level level, const char *event, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    write_line(now, level, event, format, args);
+    bool written = write_line(now, level, event, format, args);
     va_end(args);
+    return written;
+}
+
+/* Lines come in order, so none is written before it is said how many are missing. */
+static void tell_dropped(struct timespec now)
+{
+    if (n_dropped > 0 && write_now(now, LOG_WARN, "log_lines_dropped", "count=%u", n_dropped)) {
+        n_dropped = 0;
+    }
 }
 
 /* Begin to count anew in another second, and say how many were left out in the last one. */
@@ -91,9 +106,10 @@ static void count_from(struct event_count *count, struct timespec now)
     if (count->second == now.tv_sec) {
         return;
     }
-    if (count->n > LOG_LINES_PER_S_MAX) {
-        write_now(now, LOG_WARN, "log_lines_left_out", "event=%s count=%u", count->event,
-                  count->n - LOG_LINES_PER_S_MAX);
+    if (count->n > LOG_LINES_PER_S_MAX &&
+        !write_now(now, LOG_WARN, "log_lines_left_out", "event=%s count=%u", count->event,
+                   count->n - LOG_LINES_PER_S_MAX)) {
+        n_dropped++;
     }
     count->second = now.tv_sec;
     count->n = 0;
@@ -134,9 +150,12 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
     if (level != LOG_DEBUG && is_too_many(event, now)) {
         return;
     }
+    tell_dropped(now);
     va_list args;
     va_start(args, format);
-    write_line(now, level, event, format, args);
+    if (n_dropped > 0 || !write_line(now, level, event, format, args)) {
+        n_dropped++;
+    }
     va_end(args);
 }
 
@@ -144,6 +163,7 @@ void log_tell_left_out(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    tell_dropped(now);
     for (size_t i = 0; i < n_counts; i++) {
         count_from(&counts[i], now);
     }

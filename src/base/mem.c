@@ -2,13 +2,13 @@
 
 #include <assert.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+#include "chat/line_out.h"
 
 _Noreturn static void out_of_memory(size_t size)
 {
-    fprintf(stderr, "chatd: out of memory: %zu bytes refused\n", size);
-    abort();
+    line_out_die("out of memory: %zu bytes refused", size);
 }
 
 void *mem_alloc(size_t size)

@@ -1,10 +1,10 @@
 #include "chat/random.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "chat/line_out.h"
 
 static void fill(unsigned char *bytes, size_t size)
 {
@@ -14,8 +14,7 @@ static void fill(unsigned char *bytes, size_t size)
         if (n > 0) {
             filled += (size_t)n;
         } else if (n == 0 || errno != EINTR) {
-            fprintf(stderr, "chatd: the system has no randomness: %s\n", strerror(errno));
-            abort();
+            line_out_die("the system has no randomness: %s", strerror(errno));
         }
     }
 }
