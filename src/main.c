@@ -3,7 +3,8 @@
  * Built from the outside in, because a port of 0 has to be known before the node has its name:
  * transport, store, router. Taken down from the inside: the store answers what is pending to the
  * router, and the router's sink is the transport. */
-#include <signal.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include <uv.h>
-
 #include "chat/config.h"
+#include "chat/line_out.h"
 #include "chat/log.h"
 #include "chat/loop.h"
 #include "chat/memory_store.h"
@@ -22,16 +22,14 @@
 #include "chat/random.h"
 #include "chat/redis_store.h"
 #include "chat/router.h"
+#include "chat/signals.h"
 #include "chat/transport.h"
 
 enum {
     OPEN_FILES_MAX = 1000000, /* above it libwebsockets' table of connections would waste memory */
-    STOP_TIMEOUT_MS =
-        2000, /* with the store's time limit, at most 2000, it is stopped within 5 s */
-    N_STOP_SIGNALS = 2
+    OPEN_FILES_MIN = 80,      /* the transport keeps 64 of them for others than clients */
+    STOP_TIMEOUT_MS = 2000 /* with the store's time limit, at most 2000, it is stopped within 5 s */
 };
-
-static const int stop_signals[N_STOP_SIGNALS] = {SIGTERM, SIGINT};
 
 struct server {
     struct loop *loop;
@@ -39,21 +37,45 @@ struct server {
     struct mapping_store *store;
     struct router *router;
     struct str broadcasters[BROADCASTERS_MAX];
-    uv_signal_t signals[N_STOP_SIGNALS];
+    struct signals *signals;
     bool stopping;
 };
 
-static void raise_open_files(void)
+/* A descriptor 0, 1 or 2 that was closed would become a socket, and what is meant for stderr would
+ * go to a client. */
+static bool open_closed_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) {
+            fprintf(stderr, "chatd: descriptor %d is closed, and /dev/null cannot be opened: %s\n",
+                    fd, strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* False: there are too few for anything, said in the log. */
+static bool raise_open_files(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return;
+        return true;
     }
+    rlim_t before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max < OPEN_FILES_MAX ? limit.rlim_max : OPEN_FILES_MAX;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
         log_line(LOG_WARN, "open_files_not_raised", "wanted=%llu",
                  (unsigned long long)limit.rlim_cur);
+        limit.rlim_cur = before;
     }
+    if (limit.rlim_cur < OPEN_FILES_MIN) {
+        log_line(LOG_ERROR, "open_files_too_few", "limit=%llu needed=%d note=%s",
+                 (unsigned long long)limit.rlim_cur, OPEN_FILES_MIN,
+                 log_value("raise it: ulimit -n, or LimitNOFILE= of systemd"));
+        return false;
+    }
+    return true;
 }
 
 static enum err open_transport(struct server *server, struct config *config)
@@ -134,9 +156,9 @@ static void on_transport_stopped(void *ctx)
     server->store->ops->close(server->store, on_store_closed, server);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_end_signal(void *ctx, int number)
 {
-    struct server *server = handle->data;
+    struct server *server = ctx;
     if (server->stopping) {
         _exit(128 + number); /* as a shell says of a process that the signal killed */
     }
@@ -146,38 +168,56 @@ static void on_signal(uv_signal_t *handle, int number)
     transport_stop(server->transport, STOP_TIMEOUT_MS, on_transport_stopped, server);
 }
 
-static void watch_signals(struct server *server)
-{
-    for (int i = 0; i < N_STOP_SIGNALS; i++) {
-        uv_signal_init(loop_uv(server->loop), &server->signals[i]);
-        server->signals[i].data = server;
-        uv_signal_start(&server->signals[i], on_signal, stop_signals[i]);
-    }
-}
-
-static void unwatch_signals(struct server *server)
-{
-    for (int i = 0; i < N_STOP_SIGNALS; i++) {
-        uv_close((uv_handle_t *)&server->signals[i], NULL);
-    }
-}
-
 /* For whoever started it and waits until it is ready. */
 static void say_listening(const struct config *config)
 {
     bool is_ipv6 = strchr(config->listen_host, ':') != NULL;
-    printf("listening on ws://%s%s%s:%u/\n", is_ipv6 ? "[" : "", config->listen_host,
-           is_ipv6 ? "]" : "", config->listen_port);
-    fflush(stdout);
+    char line[128];
+    int len = snprintf(line, sizeof line, "listening on ws://%s%s%s:%u/\n", is_ipv6 ? "[" : "",
+                       config->listen_host, is_ipv6 ? "]" : "", config->listen_port);
+    if (!line_out_write(STDOUT_FILENO, line, (size_t)len)) {
+        log_line(LOG_WARN, "ready_line_dropped", "host=%s port=%u note=%s",
+                 log_value(config->listen_host), config->listen_port,
+                 log_value("stdout takes no line; it serves all the same"));
+    }
+}
+
+/* What --help and the like have answered. */
+static int end_of_answer(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "chatd: stdout: %s\n", strerror(errno));
+        return EX_IOERR;
+    }
+    return EXIT_SUCCESS;
+}
+
+static void destroy(struct server *server)
+{
+    if (server->store != NULL) {
+        server->store->ops->destroy(server->store);
+    }
+    router_destroy(server->router);
+    transport_destroy(server->transport);
+    log_tell_left_out();
+    signals_destroy(server->signals);
+    loop_destroy(server->loop);
 }
 
 static int serve(struct config *config)
 {
     struct server server = {.loop = loop_create()};
-    watch_signals(&server); /* before anybody can see that it listens, and stop it */
+    if (server.loop == NULL) {
+        return EX_OSERR;
+    }
+    /* Before anybody can see that it listens, and stop it. */
+    server.signals = signals_watch(server.loop, on_end_signal, &server);
+    if (server.signals == NULL) {
+        destroy(&server);
+        return EX_OSERR;
+    }
     if (open_transport(&server, config) != ERR_OK) {
-        unwatch_signals(&server);
-        loop_destroy(server.loop);
+        destroy(&server);
         return EX_UNAVAILABLE;
     }
     server.store = open_store(server.loop, config);
@@ -187,29 +227,31 @@ static int serve(struct config *config)
 
     loop_run(server.loop);
 
-    unwatch_signals(&server);
-    server.store->ops->destroy(server.store);
-    router_destroy(server.router);
-    transport_destroy(server.transport);
-    loop_destroy(server.loop);
+    destroy(&server);
     return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
     struct config config;
+    if (!open_closed_descriptors()) {
+        return EX_OSERR;
+    }
     switch (config_read(argc, argv, getenv, &config)) {
     case CONFIG_RUN:
         break;
     case CONFIG_DONE:
-        return EXIT_SUCCESS;
+        return end_of_answer();
     case CONFIG_USAGE:
         return EX_USAGE;
     case CONFIG_BAD:
         return EX_CONFIG;
     }
+    signals_prepare();
+    line_out_never_wait();
     log_set_level(config.log_level);
-    raise_open_files();
-    signal(SIGPIPE, SIG_IGN);
+    if (!raise_open_files()) {
+        return EX_OSERR;
+    }
     return serve(&config);
 }

@@ -19,7 +19,7 @@ struct loop_hook;
 
 typedef void loop_fn(void *ctx);
 
-struct loop *loop_create(void); /* caller owns */
+struct loop *loop_create(void); /* caller owns. NULL: the system refuses, which the log says */
 void loop_destroy(
     struct loop *loop); /* after everything that was created on it is destroyed. NULL is allowed */
 

@@ -302,9 +302,11 @@ static void print_help(void)
         "      Serves every network of this machine; the mapping is in Redis.\n"
         "\n"
         "Exit codes\n"
-        "  0   it was stopped by SIGTERM or SIGINT, or has answered --help and the like\n"
+        "  0   a signal such as SIGTERM stopped it, or it has answered --help and the like\n"
         "  64  the command line is wrong\n"
         "  69  it could not listen\n"
+        "  71  the system refuses what it needs, such as 80 open files\n"
+        "  74  stdout did not take the answer to --help and the like\n"
         "  78  a setting's value or the file is wrong\n",
         stdout);
 }

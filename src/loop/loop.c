@@ -3,12 +3,12 @@
 #include "chat/loop.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include <uv.h>
 
+#include "chat/log.h"
 #include "chat/mem.h"
 
 enum {
@@ -111,8 +111,9 @@ struct loop *loop_create(void)
     struct loop *loop = mem_alloc(sizeof *loop);
     int status = uv_loop_init(&loop->uv);
     if (status != 0) {
-        fprintf(stderr, "chatd: no event loop: %s\n", uv_strerror(status));
-        abort();
+        log_line(LOG_ERROR, "loop_failed", "reason=%s", log_value(uv_strerror(status)));
+        free(loop);
+        return NULL;
     }
     uv_prepare_init(&loop->uv, &loop->prepare);
     loop->prepare.data = loop;

@@ -9,58 +9,17 @@ import socket
 import struct
 import subprocess
 import time
-from typing import Any
 
 import pytest
+from clients import accepts, ask, close_code, raw_client, sign
 from conftest import Chatd, Redis, Run, Start, environment, free_port, wait_until
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = 64, 69, 78
 LOG_LINE = re.compile(
     r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warn|info|debug) [a-z_]+( [a-z_]+=("[^"]*"|[^\s"]*))*'
 )
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-
 QUEUE_LINGERS_MS = 20_000
-
-
-def ask(client: ClientConnection, **request: Any) -> dict[str, Any]:
-    client.send(json.dumps(request))
-    answer: dict[str, Any] = json.loads(client.recv(timeout=5))
-    return answer
-
-
-def sign(client: ClientConnection, uid: str) -> str:
-    answer = ask(client, type="sign", uid=uid)
-    assert answer["status"] == 1, answer
-    token: str = answer["token"]
-    return token
-
-
-def raw_client(chatd: Chatd) -> socket.socket:
-    """Upgraded, and then it neither reads nor answers anything by itself."""
-    client = socket.create_connection(("127.0.0.1", chatd.port), timeout=5)
-    client.sendall(UPGRADE)
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += client.recv(1)
-    assert head.startswith(b"HTTP/1.1 101 ")
-    return client
-
-
-def close_code(client: ClientConnection) -> int | None:
-    with pytest.raises(ConnectionClosed) as closed:
-        client.recv(timeout=5)
-    return closed.value.rcvd.code if closed.value.rcvd else None
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 # ---- Words and exit codes
