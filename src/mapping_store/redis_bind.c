@@ -250,7 +250,7 @@ enum {
     ALIVE_OTHERS
 };
 
-/* [STORE-7] Who is not listed is dead; but not if somebody has deleted the list, which nobody but
+/* [NODE-4] Who is not listed is dead; but not if somebody has deleted the list, which nobody but
  * this node itself can be believed about. */
 static void on_alive_reply(void *ctx, size_t i, const redisReply *reply)
 {
@@ -266,7 +266,7 @@ static void on_alive_reply(void *ctx, size_t i, const redisReply *reply)
     }
 }
 
-/* [STORE-7] By a list of nodes that has another type nobody can be told dead, so nobody is. The
+/* [NODE-4] By a list of nodes that has another type nobody can be told dead, so nobody is. The
  * next lease puts it right. */
 static void spare_all_nodes(struct bind *bind)
 {

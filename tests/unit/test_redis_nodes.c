@@ -534,7 +534,7 @@ static bool is_forgotten(void *ctx)
 }
 
 /* [NODE-6] "The traces of its devices MUST be gone within 30 s, without any sign." Others' traces
- * stay ([STORE-7]), and so does a dead node's name, for as long as it may come back. */
+ * stay ([NODE-4]), and so does a dead node's name, for as long as it may come back. */
 static void test_traces_of_dead_nodes_are_removed(void **state)
 {
     struct fixture *f = *state;
@@ -673,7 +673,7 @@ static void test_fds_of_a_dead_node_are_stale(void **state)
     assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), 1);
 }
 
-/* [STORE-7] Somebody has deleted the list of nodes: who was alive a moment ago still is. */
+/* [NODE-4] Somebody has deleted the list of nodes: who was alive a moment ago still is. */
 static void test_fds_of_a_node_that_is_not_listed_any_more_are_live(void **state)
 {
     struct fixture *f = *state;

@@ -313,7 +313,7 @@ static void test_binds_in_flight_replace_a_set_of_another_type_together(void **s
     assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:alice")), N);
 }
 
-/* [STORE-7] Nobody can be told dead by a list of nodes that is none, so nobody counts as dead. */
+/* [NODE-4] Nobody can be told dead by a list of nodes that is none, so nobody counts as dead. */
 static void test_bind_spares_other_nodes_while_the_list_of_nodes_is_no_list(void **state)
 {
     struct fixture *f = *state;

@@ -501,8 +501,7 @@ stale-foreign-stay            STORE-6  stale fds stay if this server has not mad
 stale-first-only              STORE-6  a sign removes one stale fd
 stale-resign-only             STORE-6  stale fds are removed by the second sign only
 live-siblings-removed         STORE-7  a sign removes the uid's other devices
-seems-dead-now-and-then       STORE-7  a server tells the others once a second that it will live for 600 ms
-live-elsewhere-removed        STORE-7  a sign removes the devices of other servers
+foreign-live-keys-removed     STORE-7  a sign removes the keys of live fds that others put into its uid's set
 stale-stops-delivery          STORE-12  a stale fd in the set ends the delivery
 stale-refuses-msg             STORE-12  a msg to a uid with a stale fd is unavailable
 never-repaired                STORE-8  what is deleted does not come back
@@ -707,7 +706,7 @@ other-nodes-share             NODE-1  of the other nodes only the first that ask
 other-node-from-ascii         NODE-1  on other nodes `from` has a ? for what is not ASCII
 other-node-from-late          MSG-9   (nodes) on other nodes `from` is whoever has sent last
 flush-deafens-nodes           STORE-8 (nodes) what other nodes send first after a flush is lost
-sign-after-flush-removes      STORE-7 (nodes) after a flush a sign takes the fds of other nodes for stale
+sign-after-flush-removes      NODE-4  after a flush a sign takes the fds of other nodes for stale
 other-node-again              HIST-20 (nodes) who signs again gets again what came from other nodes
 pings-here-only               HIST-12 (nodes) messages from other nodes are followed by no ping
 other-node-time               HIST-3  (nodes) on other nodes `time` is when the message came there
@@ -724,6 +723,7 @@ other-node-long-late          NODE-3  on other nodes messages of more than 1 KiB
 other-node-swapped            NODE-3  on other nodes messages that come together are swapped
 sign-takes-over               NODE-4  a sign takes the uid from its devices on other nodes
 sign-removes-foreign-fds      NODE-4  a sign removes the fds of other nodes
+seems-dead-now-and-then       NODE-4  a node tells the others once a second that it will live for 600 ms
 dead-count-as-live            NODE-5  a node that died counts as alive for 20 s
 dead-stay                     NODE-6  the traces of a node that died stay until the next sign
 dead-half-gone                NODE-6  the fds' own keys stay when a node has died

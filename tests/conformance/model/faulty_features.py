@@ -17,7 +17,7 @@ from .frames import PING
 from .post import START, Entry, Past, Post
 from .requests import SENDED, SIGNED, Id, Illegal, Request, done, failed, read_id, show_id
 from .server import Connection, Message
-from .store import NodeStore, RedisStore, Store
+from .store import NodeStore, RedisStore, Store, node_key
 
 Reply = dict[str, Any]
 
@@ -86,6 +86,8 @@ class FaultyNodeStore(NodeStore):
         if fault("sign-after-flush-removes") and asyncio.current_task() is not self._keeper:
             return
         await super()._be_alive()
+        if fault("seems-dead-now-and-then"):
+            await self._redis.pexpire(node_key(self._node), 600)
 
     async def _clean(self, node: str) -> None:
         if fault("dead-half-gone"):

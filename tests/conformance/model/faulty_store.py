@@ -9,7 +9,7 @@ from itertools import count
 from redis.exceptions import RedisError
 
 from .faults import fault
-from .store import MemoryStore, RedisStore, Roster, Unavailable, _node_key, set_key, uid_key
+from .store import MemoryStore, RedisStore, Roster, Unavailable, set_key, uid_key
 
 
 class FaultyMemoryStore(MemoryStore):
@@ -22,7 +22,6 @@ class FaultyRedisStore(RedisStore):
             self.OPERATION_S = 5.0
         if fault("back-after-8-s"):
             self.HEARTBEAT_S = 8.0
-            self.NODE_TTL_S = 20
         super().__init__(url, roster, refresh_s)
         self._fds = count(1)
         self._free: list[str] = []
@@ -186,18 +185,13 @@ class FaultyRedisStore(RedisStore):
             await self._redis.srem(set_key(uid), member)
             return
         await super()._remove_stale(uid, member)
+        if fault("foreign-live-keys-removed"):
+            await self._redis.delete(b"chat_map_fd_uid:" + member)
 
     async def _is_elsewhere(self, fd: str) -> bool:
         if fault("stale-foreign-stay") and not fd.startswith(self._node):
             return True
-        if fault("live-elsewhere-removed"):
-            return False
         return await super()._is_elsewhere(fd)
-
-    async def _beat(self) -> None:
-        await super()._beat()
-        if fault("seems-dead-now-and-then"):
-            await self._redis.pexpire(_node_key(self._node), 600)
 
     async def _renew(self) -> None:
         if fault("back-without-traces") and self._lost_once:

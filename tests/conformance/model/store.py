@@ -73,7 +73,6 @@ class RedisStore:
     TTL_S = 86400
     OPERATION_S = 1.5  # a hung Redis is 'unavailable' within 3 s [STORE-9]
     HEARTBEAT_S = 1.0  # also how often a lost Redis is tried again [STORE-10]
-    NODE_TTL_S = 5  # a node that is silent for so long is dead: the documented time of [STORE-6]
 
     def __init__(self, url: str, roster: Roster, refresh_s: float) -> None:
         self._redis: Redis = Redis.from_url(
@@ -100,8 +99,6 @@ class RedisStore:
     async def stop(self) -> None:
         if self._keeper:
             self._keeper.cancel()
-        with suppress(Unavailable):
-            await self._do(lambda: self._redis.delete(_node_key(self._node)))
         await self._redis.aclose()
 
     def new_fd(self) -> str:
@@ -109,7 +106,7 @@ class RedisStore:
 
     async def sign(self, fd: str, old: str | None, new: str, bind: Callable[[], None]) -> None:
         async def move() -> None:
-            await self._be_alive()  # after a flush, too, or other nodes take the fd for stale
+            await self._be_alive()
             await self._write(fd, old, new)
             await self._sweep(new, but=fd)
             bind()  # inside the turn, so that a refresh never sees the one without the other
@@ -187,7 +184,8 @@ class RedisStore:
         await self._be_alive()
 
     async def _be_alive(self) -> None:
-        await self._redis.set(_node_key(self._node), "1", ex=self.NODE_TTL_S)
+        """Show the others that this server lives, if there may be others."""
+        await self._redis.ping()
 
     async def _renew(self) -> None:
         await self._beat()
@@ -246,22 +244,36 @@ class RedisStore:
             await self._redis.delete(b"chat_map_fd_uid:" + member)
 
     async def _is_elsewhere(self, fd: str) -> bool:
-        """Is 'fd' a connection of another server that is alive?"""
-        node, dot, _ = fd.rpartition(".")
-        if not dot or node == self._node:
-            return False
-        return bool(await self._redis.exists(_node_key(node)))
+        """Is 'fd' a connection of another server that is alive? This one knows no others. [STORE-7]"""
+        return False
 
 
 class NodeStore(RedisStore):
     """One of several on the same Redis: whoever sees that a node is dead removes its traces. [NODE-6]"""
+
+    NODE_TTL_S = 5  # a node that is silent for so long is dead: the documented time of [NODE-5]
+
+    async def stop(self) -> None:
+        with suppress(Unavailable):
+            await self._do(lambda: self._redis.delete(node_key(self._node)))
+        await super().stop()
+
+    async def _be_alive(self) -> None:
+        """Also before a sign: after a flush the others would take its fd for stale. [NODE-4]"""
+        await self._redis.set(node_key(self._node), "1", ex=self.NODE_TTL_S)
+
+    async def _is_elsewhere(self, fd: str) -> bool:
+        node, dot, _ = fd.rpartition(".")
+        if not dot or node == self._node:
+            return False
+        return bool(await self._redis.exists(node_key(node)))
 
     async def _beat(self) -> None:
         await super()._beat()
         await self._redis.sadd(_NODES, self._node)
         nodes: set[bytes] = await self._redis.smembers(_NODES)  # type: ignore[assignment]
         for node in sorted(each.decode() for each in nodes):
-            if not await self._redis.exists(_node_key(node)):
+            if not await self._redis.exists(node_key(node)):
                 await self._clean(node)
 
     async def _clean(self, node: str) -> None:
@@ -286,5 +298,5 @@ def uid_key(fd: str) -> bytes:
     return b"chat_map_fd_uid:" + fd.encode()
 
 
-def _node_key(node: str) -> bytes:
+def node_key(node: str) -> bytes:
     return b"chat_model_node:" + node.encode(errors="surrogateescape")

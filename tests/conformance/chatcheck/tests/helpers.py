@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import redis
@@ -17,6 +18,8 @@ from chatcheck.target import Server
 from chatcheck.timing import eventually
 from chatcheck.transcript import show_bytes, show_text
 from chatcheck.verdict import Mismatch
+
+TTL_MAX = 86400  # STORE-3
 
 
 def fresh() -> str:
@@ -180,3 +183,16 @@ def signed_with_fd(server: Server, uid: str) -> tuple[Client, bytes]:
     known = fds_of(server, uid)
     client = server.signed(uid)
     return client, fd_of(server, uid, *known)
+
+
+def check_traces(server: Server, uid: str, *fds: bytes) -> None:
+    """Redis has exactly these fds for the uid, each with its own key."""
+    expect_fds(server, uid, *fds)
+    for fd in fds:
+        what = f'{show_bytes(uid_key(fd))} = "{uid}" with a TTL of 1 to {TTL_MAX} s'
+        expect_in_redis(server, what, partial(has_own_key, server, uid, fd), uid_key(fd))
+
+
+def has_own_key(server: Server, uid: str, fd: bytes) -> bool:
+    """Does Redis say for the fd that it is the uid's, and for how long?"""
+    return uid_of(server, fd) == uid.encode() and 1 <= server.redis.ttl(uid_key(fd)) <= TTL_MAX

@@ -188,7 +188,10 @@ def test_an_offer_of_unknown_subprotocols_is_accepted_and_none_selected(server: 
 @pytest.mark.spec("WS-4")
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec_WebSocket_Version": version} for version in ("0", "7", "9", "12", "14", "18", "130", "113", "x", None)]
+    [
+        {"Sec_WebSocket_Version": version}
+        for version in ("0", "7", "9", "12", "14", "18", "130", "113", "x", None)
+    ]
     + [{"Sec_WebSocket_Key": None}],
     ids=str,
 )

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chatcheck.claims import from_now_on
+from chatcheck.client import Client
 from chatcheck.target import Server
 from chatcheck.tests.bodies import BODIES
 from chatcheck.tests.helpers import (
     broadcast_as_written,
+    check_traces,
     deliver_to_all,
     expect_fds,
+    expect_soon,
     fds_of,
     fence_devices,
     fence_for_a_while,
@@ -33,6 +36,7 @@ from chatcheck.tests.history import (
     silent,
     some,
 )
+from chatcheck.timing import eventually
 
 pytestmark = [pytest.mark.feature("nodes"), pytest.mark.limit(60)]
 
@@ -227,7 +231,8 @@ def test_messages_arrive_on_every_node_in_the_order_sent(server: Server, node: S
 
 @pytest.mark.spec("NODE-4")
 def test_a_sign_on_one_node_changes_nothing_on_the_other(server: Server, node: Server) -> None:
-    """NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes."
+    """NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes: they
+    get every message as before, and their fds stay in Redis."
 
     Signs, again and as somebody else, and closes: the other's devices stay, get everything once, and their
     fds stay in Redis.
@@ -250,6 +255,46 @@ def test_a_sign_on_one_node_changes_nothing_on_the_other(server: Server, node: S
         deliver_to_all(alice, uid, *stays, other)
         other.sign(server.uid())
     fence_devices(*stays)
+
+
+@pytest.mark.spec("NODE-4")
+@pytest.mark.needs("start")
+def test_a_sign_keeps_the_fds_of_live_devices_of_another_node(server: Server) -> None:
+    """NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes: they
+    get every message as before, and their fds stay in Redis."
+
+    Twin: once the other node has been killed for the documented time, the sign removes them.
+    """
+    uid = server.uid()
+    with server.another() as second:
+        theirs = [signed_with_fd(second, uid)[1] for _ in range(3)]
+        mine = [signed_with_fd(server, uid)[1] for _ in range(3)]
+        check_traces(server, uid, *theirs, *mine)
+        theirs.append(signed_with_fd(second, uid)[1])
+        check_traces(server, uid, *theirs, *mine)
+        client, fd = signed_with_fd(server, uid)
+        mine.append(fd)
+        signs_keep_everything(server, client, uid, *theirs, *mine)
+        second.kill()
+
+        def signed_and_clean() -> bool:
+            client.sign(uid)
+            return fds_of(server, uid) == set(mine)
+
+        wait = server.documented.death_wait
+        expect_soon("that a sign removes the fds of the dead node", signed_and_clean, wait, every=0.25)
+        check_traces(server, uid, *mine)
+
+
+def signs_keep_everything(server: Server, client: Client, uid: str, *fds: bytes) -> None:
+    """Sign again and again: the other node may tell only now and then that it is alive."""
+
+    def is_complete() -> bool:
+        client.sign(uid)
+        check_traces(server, uid, *fds)
+        return False
+
+    eventually(is_complete, within=3.0, every=0.1)
 
 
 @pytest.mark.spec("STORE-8", "NODE-1")
@@ -282,15 +327,13 @@ def test_what_is_sent_after_a_flush_reaches_every_node(
         fence_devices(*devices)
 
 
-@pytest.mark.spec("STORE-7", "NODE-4", "NODE-1")
+@pytest.mark.spec("NODE-4", "NODE-1")
 @pytest.mark.needs("redis_control")
 def test_signs_on_two_nodes_after_a_flush_leave_each_other_alone(
     server: Server, node: Server, flush: Callable[[], object]
 ) -> None:
-    """STORE-7: "A sign MUST NOT remove the fd of a live device, be it a connection of this server or of
-    another one on the same Redis."
-
-    NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes."
+    """NODE-4: "A sign on one node MUST NOT change anything for the uid's devices on other nodes: they
+    get every message as before, and their fds stay in Redis."
 
     NODE-1: "Each device of `to` on every node MUST get a message exactly once."
 
