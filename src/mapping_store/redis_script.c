@@ -5,7 +5,7 @@
 #include "mapping_store/redis.h"
 #include "mapping_store/redis_lua.h"
 
-/* What stands before inbox.lua, and behind it. */
+/* What stands between ids.lua and inbox.lua, and behind that. */
 static const struct {
     const char *before;
     const char *behind;
@@ -46,10 +46,10 @@ void redis_scripts_load(struct redis_store *store, redis_written_fn *done)
     store->is_loading_scripts = true;
     struct batch *batch = batch_create(store, on_script_reply, on_loaded, loading);
     for (size_t i = 0; i < N_SCRIPTS && store->base.inbox != NULL; i++) {
-        const size_t size =
-            strlen(bodies[i].before) + strlen(lua_inbox) + strlen(bodies[i].behind) + 1;
+        const size_t size = strlen(lua_ids) + strlen(bodies[i].before) + strlen(lua_inbox) +
+                            strlen(bodies[i].behind) + 1;
         char *text = mem_alloc(size);
-        snprintf(text, size, "%s%s%s", bodies[i].before, lua_inbox, bodies[i].behind);
+        snprintf(text, size, "%s%s%s%s", lua_ids, bodies[i].before, lua_inbox, bodies[i].behind);
         batch_ask(batch, (struct str[]){STR("SCRIPT"), STR("LOAD"), str_of(text)}, 3);
         free(text);
     }

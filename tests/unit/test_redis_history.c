@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "id_texts.h"
 #include "inbox_contract.h"
 #include "log_capture.h"
+#include "mapping_store/redis_lua.h"
 #include "redis_fixture.h"
 
 enum {
@@ -293,6 +295,89 @@ static void test_garbage_in_the_state_is_passed_over(void **state)
     }
 }
 
+/* message_id.c and the scripts have one notion of an id. */
+static void test_scripts_take_for_an_id_what_is_one(void **state)
+{
+    struct fixture *f = *state;
+    char script[2048];
+    snprintf(script, sizeof script, "%s return parts(ARGV[1]) and id_of(parts(ARGV[1])) or 'none'",
+             lua_ids);
+
+    for (size_t i = 0; i < N_ID_TEXTS; i++) {
+        struct str text = id_texts[i].text;
+        char said[64];
+        copy_text(ask(f, "EVAL %s 0 %b", script, text.ptr, text.len), said, sizeof said);
+        assert_string_equal(said, id_texts[i].is_id ? text.ptr : "none");
+    }
+}
+
+/* Whatever stands there, a message is stored if and only if that is answered, and comes. */
+static void test_any_text_in_the_state_costs_no_message(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const fields[] = {"last", "confirmed", "trimmed", "created"};
+
+    for (size_t i = 0; i < N_ID_TEXTS; i++) {
+        for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
+            struct str text = id_texts[i].text;
+            run(f, "DEL chat_inbox:{" U "} chat_inbox_state:{" U "}");
+            given_sent(f);
+            number(ask(f, "HSET chat_inbox_state:{" U "} %s %b", fields[k], text.ptr, text.len));
+            assert_int_equal(read_after(f, NULL), ERR_OK);
+            struct message_id before = page.newest;
+
+            struct message_id id = given_sent(f);
+
+            assert_int_equal(read_after(f, &before), ERR_OK);
+            assert_int_equal(message_id_compare(last_id, id), 0);
+            assert_int_equal(read_after(f, NULL), ERR_OK);
+            assert_int_equal(message_id_compare(last_id, id), 0);
+        }
+    }
+}
+
+/* Nobody can have confirmed what has not been sent yet. */
+static void test_what_is_ahead_of_the_last_message_confirms_none(void **state)
+{
+    struct fixture *f = *state;
+    given_sent(f);
+    run(f, "HSET chat_inbox_state:{" U "} confirmed 3000000000000-0 trimmed 3000000000000-0");
+
+    then_page(f, NULL, 1, false);
+    given_sent(f);
+    then_page(f, NULL, 2, false);
+}
+
+/* [HIST-18] A cid's key that names no message of this sender makes none a retry. */
+static void test_cid_of_no_message_is_no_retry(void **state)
+{
+    struct fixture *f = *state;
+    struct message message = {
+        .to = STR("alice"), .from = STR("bob"), .body = STR("1"), .cid = STR("m1")};
+    struct message_id others = given_sent(f);
+    const char *const garbage[] = {"9007199254740991-0", "01-0",          "x",
+                                   "3000000000000-0",    text_of(others), "1-0"};
+
+    for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
+        freeReplyObject(ask(f, "SET chat_dup:{" U "}:3:bobm1 %s", garbage[i]));
+        int n = f->n_answers;
+        f->store->ops->send(f->store, &message, on_sent, f);
+        run_until_count(f->loop, &f->n_answers, n + 1);
+        assert_int_equal(f->err, ERR_OK);
+        assert_false(f->sent.is_dup);
+        struct message_id first = f->sent.id;
+        f->store->ops->send(f->store, &message, on_sent, f);
+        run_until_count(f->loop, &f->n_answers, n + 2);
+        assert_true(f->sent.is_dup);
+        assert_int_equal(message_id_compare(f->sent.id, first), 0);
+        run(f, "HSET chat_inbox_state:{" U "} confirmed 9000000000-0"); /* room for the next */
+        number(ask(f, "XTRIM chat_inbox:{" U "} MAXLEN 1"));
+        if (i == 3) {
+            others = given_sent(f); /* once more, for the row that names it */
+        }
+    }
+}
+
 /* [HIST-17] Nor do they confirm anything: the oldest stays, and its successor is refused. */
 static void test_garbage_in_the_state_makes_no_room(void **state)
 {
@@ -352,6 +437,50 @@ static void test_impossible_ids_are_removed(void **state)
     run(f, "XADD chat_inbox:{" U "} 18446744073709551615-18446744073709551614 from bob body 2");
     given_sent(f);
     then_page(f, NULL, 1, false);
+}
+
+/* Ids near every end of what Redis or the protocol can count, as entries and as the stream's last:
+ * each costs at most itself. */
+static void test_no_id_in_the_inbox_locks_a_uid_out(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ids[] = {
+        "18446744073709551615-18446744073709551615",
+        "18446744073709551615-18446744073709551614",
+        "18446744073709551615-0",
+        "9223372036854775808-0",
+        "9223372036854775807-9223372036854775807",
+        "9007199254740992-0",
+        "9007199254740991-9007199254740991",
+        "9007199254740991-9007199254740990",
+        "9007199254740991-0",
+        "9007199254740990-9007199254740991",
+        "4000000000000001-0",
+        "4000000000000000-9007199254740992",
+        "3000000000000-18446744073709551615",
+        "3000000000000-9007199254740992",
+        "3000000000000-9007199254740991",
+        "3000000000000-9007199254740990",
+    };
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        for (int is_entry = 0; is_entry < 2; is_entry++) {
+            run(f, "DEL chat_inbox:{" U "} chat_inbox_state:{" U "}");
+            given_sent(f);
+            if (is_entry) {
+                freeReplyObject(ask(f, "XADD chat_inbox:{" U "} %s from bob body 2", ids[i]));
+            } else {
+                freeReplyObject(ask(f, "XSETID chat_inbox:{" U "} %s", ids[i]));
+            }
+            struct message_id before = MESSAGE_ID_NONE;
+            for (int k = 0; k < 2; k++) {
+                struct message_id id = given_sent(f);
+                assert_true(message_id_compare(before, id) < 0);
+                assert_int_equal(read_after(f, NULL), ERR_OK);
+                assert_int_equal(message_id_compare(last_id, id), 0);
+                before = id;
+            }
+        }
+    }
 }
 
 /* ---- errors of Redis ---- */
@@ -470,8 +599,13 @@ static int run_history_tests(void)
         HISTORY_TEST(test_keys_of_another_type_are_replaced),
         HISTORY_TEST(test_garbage_in_the_state_is_passed_over),
         HISTORY_TEST(test_garbage_in_the_state_makes_no_room),
+        HISTORY_TEST(test_scripts_take_for_an_id_what_is_one),
+        HISTORY_TEST(test_any_text_in_the_state_costs_no_message),
+        HISTORY_TEST(test_what_is_ahead_of_the_last_message_confirms_none),
+        HISTORY_TEST(test_cid_of_no_message_is_no_retry),
         HISTORY_TEST(test_garbage_in_the_inbox_is_passed_over),
         HISTORY_TEST(test_impossible_ids_are_removed),
+        HISTORY_TEST(test_no_id_in_the_inbox_locks_a_uid_out),
         HISTORY_TEST(test_oom_is_unavailable_and_stores_nothing),
         HISTORY_TEST(test_stopped_redis_is_unavailable_in_time),
         HISTORY_TEST(test_what_was_unavailable_is_not_stored_later),

@@ -38,7 +38,26 @@ end
 -- After the last one, also when the clock was put back ([HIST-4]).
 local function next_id()
     local ms, n = parts(inbox.last)
-    return ms < now and id_of(now, 0) or id_of(ms, n + 1)
+    if ms < now then
+        return id_of(now, 0)
+    end
+    return n < NUMBER_MAX and id_of(ms, n + 1) or id_of(ms + 1, 0)
+end
+
+-- Returns the last id that is one.
+local function remove_impossible()
+    while true do
+        local entries = redis.call('XREVRANGE', INBOX, '+', '-', 'COUNT', 100)
+        for _, entry in ipairs(entries) do
+            if is_id(entry[1]) then
+                return entry[1]
+            end
+            redis.call('XDEL', INBOX, entry[1])
+        end
+        if #entries == 0 then
+            return NONE
+        end
+    end
 end
 
 -- The stream is ahead of its state. If by an id that is none of ours, that goes.
@@ -50,17 +69,20 @@ local function catch_up()
             return
         end
     end
-    for _, entry in ipairs(redis.call('XRANGE', INBOX, '(' .. ID_MAX, '+')) do
-        redis.call('XDEL', INBOX, entry[1])
-    end
-    inbox.last = later(inbox.last, last_id())
+    inbox.last = later(inbox.last, remove_impossible())
     redis.call('XSETID', INBOX, inbox.last)
     note = 'removed what has an impossible id from ' .. INBOX
 end
 
+-- Redis says so in two ways, the other one if there is no larger id at all.
+local function is_behind(reply)
+    return type(reply) == 'table' and (string.find(reply.err, 'smaller', 1, true) or
+        string.find(reply.err, 'exhausted', 1, true))
+end
+
 local function append()
     local reply = redis.pcall('XADD', INBOX, next_id(), 'from', FROM, 'body', BODY)
-    if type(reply) == 'table' and string.find(reply.err, 'smaller', 1, true) then
+    if is_behind(reply) then
         catch_up()
         reply = redis.call('XADD', INBOX, next_id(), 'from', FROM, 'body', BODY)
     end
@@ -71,9 +93,23 @@ local members = {}
 if ARGV[6] == '1' then
     members = look('SMEMBERS', SET)
 end
+-- [HIST-18] Is this, which stands in the cid's key, the id of a message of FROM? Of one that was
+-- dropped meanwhile that cannot be seen any more.
+local function is_retry(id)
+    if not id or not is_id(id) or is_before(inbox.last, id) or
+        parts(id) + tonumber(ARGV[5]) < now then -- the last: somebody keeps the key for longer
+        return false
+    end
+    if not is_before(inbox.trimmed, id) then
+        return true
+    end
+    local stored = redis.call('XRANGE', INBOX, id, id)[1]
+    return stored ~= nil and stored[2][2] == FROM
+end
+
 local first = CID and look('GET', CID)
-if first and is_id(first) then
-    return {DUPLICATE, first, NONE, note, members} -- [HIST-18]
+if first and is_retry(first) then
+    return {DUPLICATE, first, NONE, note, members}
 end
 if not make_room(tonumber(ARGV[3])) then
     return {FULL, NONE, NONE, note, members} -- [HIST-16]

@@ -5,9 +5,7 @@ local function append_usual()
     local INBOX, STATE, SET, CID = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
     local MESSAGES_MAX, RETENTION_MS = tonumber(ARGV[3]), tonumber(ARGV[4])
     local STORED = 0
-    local NUMBERS = '^(%d+)%-(%d+)$' -- of an id
-    local DIGITS_MAX = 15 -- of a number that is surely not too large
-    local call, try, match, floor = redis.call, redis.pcall, string.match, math.floor
+    local call, try, floor = redis.call, redis.pcall, math.floor
 
     local time = call('TIME')
     local now = time[1] * 1000 + floor(time[2] / 1000)
@@ -19,8 +17,8 @@ local function append_usual()
     if n == 0 or n > MESSAGES_MAX or now > tonumber(ARGV[7]) or (CID and try('GET', CID)) then
         return nil
     end
-    local ms, seq = match(previous, NUMBERS)
-    if not ms or #ms > DIGITS_MAX or #seq > DIGITS_MAX or tonumber(ms) > now then
+    local ms, seq = parts(previous)
+    if not ms or ms > now or seq == 9007199254740991 then
         return nil
     end
     local part_ms = RETENTION_MS / 16
@@ -30,14 +28,14 @@ local function append_usual()
     local oldest
     if n == MESSAGES_MAX then
         oldest = call('XRANGE', INBOX, '-', '+', 'COUNT', 1)[1][1]
-        local oldest_ms = tonumber((match(oldest, NUMBERS)))
-        local confirmed_ms = tonumber((match(call('HGET', STATE, 'confirmed') or '', NUMBERS)))
-        if not confirmed_ms or confirmed_ms > now or confirmed_ms <= oldest_ms then
+        local oldest_ms = parts(oldest)
+        local confirmed_ms = parts(call('HGET', STATE, 'confirmed'))
+        if not oldest_ms or not confirmed_ms or confirmed_ms > now or confirmed_ms <= oldest_ms then
             return nil -- it may have to stay: [HIST-17]
         end
     end
 
-    local id = string.format('%.0f-%.0f', now, tonumber(ms) == now and seq + 1 or 0)
+    local id = id_of(now, ms == now and seq + 1 or 0)
     local added
     if oldest then
         added = try('XADD', INBOX, 'MAXLEN', '=', n, id, 'from', ARGV[1], 'body', ARGV[2])

@@ -4,26 +4,17 @@
 -- The stream may have been deleted or be an older one, the state as well, and either may be
 -- garbage: then what is left decides, and what may be missing counts as dropped.
 local INBOX, STATE = KEYS[1], KEYS[2]
-local NONE, ID_MAX = '0-0', '9007199254740991-9007199254740991'
+local NUMBER_MAX = 9007199254740991
+-- An id of a message is before the year 100000: larger ones, which leave no room for those that
+-- follow, are garbage, and of no message of ours.
+local MS_MAX = 4000000000000000
+local NONE, ID_MAX = '0-0', id_of(MS_MAX, NUMBER_MAX)
 local DROPS_MAX = 100 -- messages that one send drops, if the limit was lowered
 local note = '' -- what was put right, for the log
 
--- An id's two numbers. Nil if it is none: Redis has larger ones, but the protocol has not.
-local function parts(id)
-    local ms, n = string.match(id or '', '^(%d+)%-(%d+)$')
-    if not ms or #ms > 16 or #n > 16 then
-        return nil
-    end
-    return tonumber(ms), tonumber(n)
-end
-
 local function is_id(id)
-    local ms, n = parts(id)
-    return ms ~= nil and ms <= 9007199254740991 and n <= 9007199254740991
-end
-
-local function id_of(ms, n)
-    return string.format('%.0f-%.0f', ms, n)
+    local ms = parts(id)
+    return ms ~= nil and ms <= MS_MAX
 end
 
 local function is_before(a, b)
@@ -60,9 +51,14 @@ local function first_id()
     return first and is_id(first[1]) and first[1] or NONE
 end
 
+-- What comes after the last one that is an id is not looked for far: it is removed by a send.
 local function last_id()
-    local last = redis.call('XREVRANGE', INBOX, ID_MAX, '-', 'COUNT', 1)[1]
-    return last and is_id(last[1]) and last[1] or NONE
+    for _, entry in ipairs(redis.call('XREVRANGE', INBOX, ID_MAX, '-', 'COUNT', 100)) do
+        if is_id(entry[1]) then
+            return entry[1]
+        end
+    end
+    return NONE
 end
 
 -- confirmed: up to here some device has confirmed. trimmed: the last one that was dropped.
@@ -79,11 +75,19 @@ local function load()
     inbox.is_known = inbox.n > 0 or inbox.last ~= nil
     inbox.confirmed = inbox.confirmed or NONE
     inbox.trimmed = inbox.trimmed or NONE
+    if not inbox.last then
+        inbox.last = later(later(inbox.confirmed, inbox.trimmed), inbox.n > 0 and last_id() or NONE)
+    end
+    for _, field in ipairs({'confirmed', 'trimmed', 'created'}) do
+        if inbox[field] and is_before(inbox.last, inbox[field]) then
+            -- Nobody has been sent that yet.
+            inbox[field] = field ~= 'created' and NONE or nil
+            inbox.is_wrong = true
+        end
+    end
     if inbox.n > 0 then
         inbox.created = inbox.created or first_id()
-        inbox.last = inbox.last or last_id()
     end
-    inbox.last = inbox.last or NONE
     if inbox.n == 0 then
         inbox.trimmed = later(inbox.trimmed, inbox.last) -- all of it is gone
     end

@@ -66,6 +66,9 @@ local function read()
     return page
 end
 
+if inbox.is_wrong then
+    save(inbox, RETENTION_MS, now_ms()) -- before that could become right
+end
 if inbox.n > 0 then
     drop_old()
 end
