@@ -94,6 +94,7 @@ static enum err open_transport(struct server *server, struct config *config)
         .ping_interval_ms = config->ping_interval_ms,
         .ping_timeout_ms = config->ping_timeout_ms,
         .handshake_timeout_ms = config->handshake_timeout_ms,
+        .handshake_size_max = config->handshake_size_max,
     };
     enum err e = transport_create(server->loop, &options, &server->transport);
     if (e == ERR_OK) {

@@ -37,6 +37,7 @@ struct config {
     uint32_t ping_interval_ms;     /* 25000: 100 to 3600000 ([WS-10]) */
     uint32_t ping_timeout_ms;      /* 10000: 100 to 3600000 */
     uint32_t handshake_timeout_ms; /* 10000: 100 to 600000 */
+    uint32_t handshake_size_max;   /* 32768: 16384 to 262144 bytes */
     enum log_level log_level;      /* info */
 };
 

@@ -29,6 +29,7 @@ struct transport_options {
     uint64_t ping_interval_ms; /* [WS-10] after this time without a byte from the peer, a ping */
     uint64_t ping_timeout_ms;  /* after this much more, the connection is dropped */
     uint64_t handshake_timeout_ms; /* from TCP's accept to the end of the upgrade */
+    uint32_t handshake_size_max;   /* the head of its request */
 };
 
 /* Listens, but accepts nothing before transport_start(). ERR_IO if it cannot, already logged.

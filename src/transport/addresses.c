@@ -17,7 +17,8 @@ enum {
 
 struct address {
     struct str_entry entry; /* its key points to 'bytes' */
-    uint32_t n;             /* connections */
+    size_t n_sockets;
+    size_t n_connections;
     char bytes[IPV6_PREFIX_SIZE];
 };
 
@@ -71,7 +72,7 @@ static struct address *add(struct addresses *addresses, struct str key)
     return address;
 }
 
-struct address *addresses_enter(struct addresses *addresses, int socket, uint32_t n_max)
+struct address *addresses_enter(struct addresses *addresses, int socket)
 {
     struct sockaddr_storage room;
     struct str key = address_of(socket, &room);
@@ -79,20 +80,37 @@ struct address *addresses_enter(struct addresses *addresses, int socket, uint32_
     if (address == NULL) {
         address = add(addresses, key);
     }
-    if (address->n >= n_max) {
-        return NULL;
-    }
-    address->n++;
+    address->n_sockets++;
     return address;
 }
 
 void addresses_leave(struct addresses *addresses, struct address *address)
 {
-    address->n--;
-    if (address->n == 0) {
+    address->n_sockets--;
+    if (address->n_sockets == 0) {
         str_table_remove(addresses->table, &address->entry);
         free(address);
     }
+}
+
+size_t address_n_sockets(const struct address *address)
+{
+    return address->n_sockets;
+}
+
+void address_connect(struct address *address)
+{
+    address->n_connections++;
+}
+
+void address_disconnect(struct address *address)
+{
+    address->n_connections--;
+}
+
+size_t address_n_connections(const struct address *address)
+{
+    return address->n_connections;
 }
 
 size_t addresses_count(const struct addresses *addresses)

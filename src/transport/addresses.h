@@ -1,4 +1,5 @@
-/* addresses.h - how many connections each peer address has. */
+/* addresses.h - how many sockets each peer address has, and how many of them are connections that
+ * were upgraded. */
 #ifndef CHAT_ADDRESSES_H
 #define CHAT_ADDRESSES_H
 
@@ -12,15 +13,22 @@ struct addresses *addresses_create(void); /* caller owns */
 void addresses_destroy(
     struct addresses *addresses); /* after every address was left. NULL is allowed */
 
-/* One connection more from the peer of 'socket': an IPv4 address, or the first 64 bits of an
- * IPv6 one, all of whose rest one host has. NULL, and nothing is counted: it has 'n_max'
- * already. */
-struct address *addresses_enter(struct addresses *addresses, int socket, uint32_t n_max);
+/* One socket more of the peer of 'socket': an IPv4 address, or the first 64 bits of an IPv6 one,
+ * all of whose rest one host has. */
+struct address *addresses_enter(struct addresses *addresses, int socket);
 
 /* One less. */
 void addresses_leave(struct addresses *addresses, struct address *address);
 
-/* Addresses that have a connection. */
+size_t address_n_sockets(const struct address *address);
+
+/* One of its sockets becomes a connection; or was one, before it is left. */
+void address_connect(struct address *address);
+void address_disconnect(struct address *address);
+
+size_t address_n_connections(const struct address *address);
+
+/* Addresses that have a socket. */
 size_t addresses_count(const struct addresses *addresses);
 
 #endif

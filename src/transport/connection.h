@@ -1,4 +1,4 @@
-/* connection.h - what the transport knows of one connection, from TCP's accept to the end.
+/* connection.h - what the transport knows of one connection, from its upgrade to the end.
  *
  * A connection is found by its conn_id (the router's calls), by libwebsockets' wsi (its
  * callbacks), and by its socket (wire.c). What it is signed as is none of the transport's
@@ -21,7 +21,7 @@ struct transport;
 struct address;
 
 enum connection_state {
-    CONNECTION_HANDSHAKE, /* accepted, not upgraded: the router does not know it */
+    CONNECTION_HANDSHAKE, /* libwebsockets has not answered yet: the router does not know it */
     CONNECTION_OPEN,
     CONNECTION_CLOSING /* libwebsockets was told to close: nothing is received or sent any more */
 };
@@ -33,7 +33,7 @@ struct inbox {
     size_t capacity;
 };
 
-/* Owned by the transport: created in listener.c, destroyed when libwebsockets destroys its wsi. */
+/* Owned by the transport: created in transport.c, destroyed when libwebsockets destroys its wsi. */
 struct connection {
     conn_id id;
     int socket;
@@ -48,11 +48,9 @@ struct connection {
     size_t counted_size;     /* what of both is counted in transport.outboxes_size */
     struct address *address; /* NULL: addresses are not counted */
     struct throttle throttle;
-    struct connection *handshake_before; /* in the line of handshakes, oldest first */
-    struct connection *handshake_behind;
     uint64_t heard_ms;        /* when the last byte came from the peer */
     uint64_t asked_ms;        /* when it was pinged first since then; 0: it was not */
-    struct deadline deadline; /* of the handshake, of the next ping or its answer, of the close */
+    struct deadline deadline; /* of the next ping or its answer, of the close */
     struct connection *next_to_flush;
     uint16_t close_code; /* not 0: close with it when the outbox has left */
     bool to_flush;       /* is in the transport's list of those that have something to say */

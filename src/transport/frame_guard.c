@@ -1,6 +1,5 @@
 #include "transport/frame_guard.h"
 
-#include <ctype.h>
 #include <string.h>
 
 enum {
@@ -23,48 +22,6 @@ enum {
     LENGTH_64_RESERVED = 0x80, /* the first of the 64 bits is 0 */
     MASK_SIZE = 4
 };
-
-/* In lower case; its last letter is what the guard overwrites. */
-static const char subprotocol_name[] = "sec-websocket-protocol";
-enum {
-    SUBPROTOCOL_NAME_LEN = sizeof(subprotocol_name) - 1
-};
-
-/* [WS-17] "A server SHOULD accept a handshake that offers only subprotocols which the server
- * does not know, and select none of them." libwebsockets does so if there is no such header. */
-static void watch_for_subprotocol(struct frame_guard *guard, uint8_t *byte)
-{
-    if (guard->line_other) {
-        return;
-    }
-    if (tolower(*byte) != subprotocol_name[guard->line_matched]) {
-        guard->line_other = true;
-        return;
-    }
-    guard->line_matched++;
-    if (guard->line_matched == SUBPROTOCOL_NAME_LEN) {
-        *byte = '_';
-        guard->line_other = true;
-    }
-}
-
-/* The request's head ends with an empty line. What follows are frames, or it is no WebSocket. */
-static void pass_handshake_byte(struct frame_guard *guard, uint8_t *byte)
-{
-    if (*byte == '\n') {
-        if (guard->line_empty) {
-            guard->state = GUARD_FIRST;
-        }
-        guard->line_empty = true;
-        guard->line_other = false;
-        guard->line_matched = 0;
-        return;
-    }
-    if (*byte != '\r') {
-        guard->line_empty = false;
-        watch_for_subprotocol(guard, byte);
-    }
-}
 
 /* RFC 6455 sections 5.1, 5.2, 5.4 and 5.5. */
 static bool header_is_legal(struct frame_guard *guard, uint8_t byte0, uint8_t byte1)
@@ -168,9 +125,6 @@ static size_t take_payload(struct frame_guard *guard, size_t n)
 static size_t take_piece(struct frame_guard *guard, uint8_t *bytes, size_t n)
 {
     switch (guard->state) {
-    case GUARD_HANDSHAKE:
-        pass_handshake_byte(guard, bytes);
-        return 1;
     case GUARD_FIRST:
         if (n == 1) {
             return 0;

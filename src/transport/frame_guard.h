@@ -1,12 +1,11 @@
-/* frame_guard.h - makes libwebsockets strict. RFC 6455 section 5, SPEC [WS-15], [WS-17].
+/* frame_guard.h - makes libwebsockets strict. RFC 6455 section 5, SPEC [WS-15].
  *
  * libwebsockets accepts client frames without a mask, drops TCP without a close frame at a
- * control frame longer than 125 bytes, loses its way in the stream after a frame that it does
- * refuse, and rejects a handshake whose subprotocols it does not know; and it has no hook that
- * shows a frame's header. So the guard looks at the bytes on their way from the socket to
- * libwebsockets (wire.c) and follows where frames begin. From the first frame that RFC 6455
- * forbids on it lets nothing through but, once the transport closes with 1002, the close frame
- * that answers it. In the handshake it renames the subprotocol header.
+ * control frame longer than 125 bytes, and loses its way in the stream after a frame that it
+ * does refuse; and it has no hook that shows a frame's header. So the guard looks at the bytes
+ * on their way from the socket to libwebsockets (wire.c) and follows where frames begin. From the
+ * first frame that RFC 6455 forbids on it lets nothing through but, once the transport closes
+ * with 1002, the close frame that answers it.
  *
  * It judges headers only: it neither unmasks nor reassembles, which libwebsockets does. Pure:
  * bytes in, the bytes to pass on out. */
@@ -18,14 +17,13 @@
 #include <stdint.h>
 
 enum frame_guard_state {
-    GUARD_HANDSHAKE, /* in the request's head */
-    GUARD_FIRST,     /* at the first two bytes of a frame */
-    GUARD_LENGTH,    /* at the bytes that extend the length */
-    GUARD_PAYLOAD,   /* in the mask and the payload */
-    GUARD_LOST       /* a length that no frame can have: where the next one begins is unknown */
+    GUARD_FIRST,   /* at the first two bytes of a frame */
+    GUARD_LENGTH,  /* at the bytes that extend the length */
+    GUARD_PAYLOAD, /* in the mask and the payload */
+    GUARD_LOST     /* a length that no frame can have: where the next one begins is unknown */
 };
 
-/* All zero is the state of a new connection. */
+/* All zero is the state of a new connection, behind the head of its request. */
 struct frame_guard {
     enum frame_guard_state state;
     bool broken;        /* a frame was forbidden: close with 1002 */
@@ -36,9 +34,6 @@ struct frame_guard {
     bool in_message;    /* between the fragments of a message */
     bool held;          /* 'held_byte' waits for the byte behind it, with which it is judged */
     uint8_t held_byte;
-    bool line_empty;       /* handshake: nothing but CR in this line so far */
-    bool line_other;       /* handshake: this line is another header */
-    uint8_t line_matched;  /* handshake: how much of the subprotocol header's name this line has */
     uint8_t n_length_left; /* bytes of the extended length to come */
     uint64_t n_left; /* PAYLOAD: bytes of mask and payload to come. LENGTH: the length so far */
 };

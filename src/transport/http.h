@@ -1,18 +1,28 @@
-/* http.h - what the transport answers to plain HTTP: whether the server lives and is ready, and
- * that all else is WebSocket. */
+/* http.h - what is answered to an HTTP request that is not upgraded, as bytes. Pure. */
 #ifndef CHAT_HTTP_H
 #define CHAT_HTTP_H
 
-#include <libwebsockets.h>
+#include <stdbool.h>
+#include <stddef.h>
 
-#include "transport/connection.h"
+enum {
+    HTTP_ANSWER_SIZE_MAX = 512
+};
 
-/* A request without an upgrade. GET /healthz: 200, the process lives and its loop turns. GET
- * /readyz: 200, requests can be done, or 503 with the reason. Anything else: 426. Returns what
- * libwebsockets' callback has to return. */
-int http_answer_request(struct connection *connection, struct lws *wsi);
+/* Every answer ends the connection. */
+struct http_answer {
+    const char *status;  /* "400 Bad Request" */
+    const char *headers; /* more lines, each with its end; "": none */
+    const char *text;
+};
 
-/* A handshake that is refused, with what its client has to know to do better. */
-int http_refuse_upgrade(struct lws *wsi, const char *status, const char *text);
+/* These tell whoever does not speak WebSocket, or another version, what to do. */
+#define HTTP_UPGRADE_HEADERS \
+    "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+#define HTTP_PLAIN_HEADERS "Connection: close\r\nCache-Control: no-store\r\n"
+
+/* Returns the length. An answer to HEAD has no body. */
+size_t http_answer_write(const struct http_answer *answer, bool without_body,
+                         char out[HTTP_ANSWER_SIZE_MAX]);
 
 #endif

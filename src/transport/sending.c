@@ -306,12 +306,10 @@ static void begin_close(struct connection *connection)
     router_closed(transport->router, id);
 }
 
-/* Frames, but no WebSocket; or a peer that has left and read nothing before, to which
- * libwebsockets would go on writing. */
+/* A peer that has left and read nothing before, to which libwebsockets would go on writing. */
 static bool is_to_kill(const struct connection *connection)
 {
-    return connection->state == CONNECTION_HANDSHAKE ||
-           (connection->tcp_ended && connection->blocked);
+    return connection->tcp_ended && connection->blocked;
 }
 
 static void attend(struct connection *connection)
@@ -430,6 +428,9 @@ void transport_tick(void *context)
     deadline_wheel_turn(&transport->wheel, loop_now_ms(transport->loop), deadline_expired,
                         transport);
     transport_unthrottle(transport);
+    if (transport->handshakes != NULL) {
+        handshakes_tick(transport->handshakes);
+    }
     router_tick(transport->router);
     log_tell_left_out();
 }

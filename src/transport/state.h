@@ -10,6 +10,7 @@
 #include "transport/addresses.h"
 #include "transport/connection.h"
 #include "transport/deadline_wheel.h"
+#include "transport/handshake.h"
 #include "transport/listener.h"
 
 /* Connections by id, because one that is listed may be gone when the list is looked at. */
@@ -39,9 +40,7 @@ struct transport {
     size_t outboxes_size; /* bytes that wait in all outboxes, and behind them in the library */
     size_t inboxes_size;  /* bytes of messages of which a part has come */
     struct addresses *addresses;
-    struct connection *first_handshake; /* the line of those that are not upgraded, oldest first */
-    struct connection *last_handshake;
-    size_t n_handshakes;
+    struct handshakes *handshakes; /* NULL when stopping */
     struct loop_hook *flush_hook;
     struct deadline_wheel wheel;
     struct loop_timer *wheel_timer;
@@ -106,9 +105,6 @@ void connection_peer_closed(struct connection *connection);
 /* End it now, without a word. Not inside the connection's own callbacks. May destroy it before
  * it returns. */
 void connection_kill(struct connection *connection);
-
-/* transport.c: it is upgraded, or ends. */
-void transport_handshake_over(struct connection *connection);
 
 /* transport.c: libwebsockets has destroyed the wsi. */
 void transport_forget(struct connection *connection);

@@ -1,9 +1,9 @@
 /* The transport's life: what it listens on, the connections it accepts, how it stops. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "chat/log.h"
@@ -14,9 +14,11 @@
 enum {
     RX_BUFFER_SIZE = 896,         /* for each connection: what libwebsockets reads at a time */
     TX_PACKET_SIZE = 1024 * 1024, /* what it hands to the kernel at a time */
-    HEADERS_SIZE_MAX = 4096,      /* of a handshake */
+    HEADERS_SIZE_MAX = 1024,      /* of the head that is composed for libwebsockets */
+    HEADERS_POOL = 8,             /* each is parsed at once */
     HANDSHAKES_MAX = 1000,        /* under way at once; one more ends the oldest */
-    HANDSHAKES_SPARE = 256,       /* places for those that are just ending */
+    HANDSHAKES_RESERVED = 64,     /* of them, beside connections_max: for probes and refusals */
+    HANDSHAKES_OF_ADDRESS = 8,    /* the same, beside connections_per_address_max */
     SOCKETS_MAX = 1024 * 1024,
     SOCKETS_RESERVED = 64, /* of the limit of open files: for Redis, the listener, logs */
     CLOSE_GOING_AWAY = 1001,
@@ -24,11 +26,10 @@ enum {
 };
 
 /* [WS-18] */
-static const char too_many_of_address[] =
-    "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n"
-    "Content-Length: 39\r\n\r\nToo many connections from your address\n";
-static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-                               "Content-Length: 21\r\n\r\nToo many connections\n";
+static const struct http_answer too_many_of_address = {"429 Too Many Requests", HTTP_PLAIN_HEADERS,
+                                                       "Too many connections from your address\n"};
+static const struct http_answer too_many = {"503 Service Unavailable", HTTP_PLAIN_HEADERS,
+                                            "Too many connections\n"};
 
 static const struct lws_protocols protocols[] = {
     {.name = "",
@@ -59,7 +60,8 @@ static uint32_t sockets_max(void)
 static uint32_t connections_max(const struct transport_options *options)
 {
     uint32_t sockets = sockets_max();
-    uint32_t possible = sockets > SOCKETS_RESERVED ? sockets - SOCKETS_RESERVED : 1;
+    uint32_t reserved = SOCKETS_RESERVED + HANDSHAKES_RESERVED;
+    uint32_t possible = sockets > reserved ? sockets - reserved : 1;
     if (options->connections_max == 0) {
         return possible;
     }
@@ -80,7 +82,7 @@ static enum err create_context(struct transport *transport)
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .foreign_loops = foreign_loops,
         .max_http_header_data = HEADERS_SIZE_MAX,
-        .max_http_header_pool = HANDSHAKES_MAX + HANDSHAKES_SPARE,
+        .max_http_header_pool = HEADERS_POOL,
         .retry_and_idle_policy = &no_keepalive,
         .vhost_name = "chatd",
         .pcontext = &transport->context,
@@ -99,6 +101,127 @@ static enum err create_context(struct transport *transport)
     return ERR_OK;
 }
 
+/* ---- handshakes and connections ---- */
+
+/* What a judged request was, in words of our own. */
+static size_t compose_head(struct str key, char out[HEADERS_SIZE_MAX])
+{
+    int len = snprintf(out, HEADERS_SIZE_MAX,
+                       "GET / HTTP/1.1\r\nHost: chatd\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                       "Sec-WebSocket-Key: %.*s\r\n\r\n",
+                       (int)key.len, key.ptr);
+    assert(len > 0 && len < HEADERS_SIZE_MAX);
+    return (size_t)len;
+}
+
+/* libwebsockets takes the socket, reads 'head' in place of what the peer has sent, and answers
+ * it; websocket_event() is told what becomes of the connection. */
+static void adopt(struct transport *transport, int socket, struct address *address, struct str head)
+{
+    struct connection *connection =
+        connection_create(transport, transport->loop, ++transport->last_id, socket);
+    connection->address = address;
+    id_table_put(transport->connections, connection->id, connection);
+    wire_attach(connection, head);
+    lws_adopt_desc_t description = {
+        .vh = transport->vhost,
+        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
+        .fd.sockfd = socket,
+        .opaque = connection,
+    };
+    conn_id id = connection->id;
+    struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&description);
+    connection = id_table_get(transport->connections, id); /* it may be gone already */
+    if (connection == NULL) {
+        return;
+    }
+    if (wsi == NULL) {
+        transport_forget(connection);
+        return;
+    }
+    connection->wsi = wsi;
+    wire_read_head(connection);
+    connection = id_table_get(transport->connections, id);
+    if (connection != NULL && connection->state == CONNECTION_HANDSHAKE) {
+        /* It reads its sockets in another way, so forbidden frames would be accepted: serve
+         * nobody. */
+        log_line(LOG_ERROR, "frames_unguarded", "library=%s", log_value(lws_get_library_version()));
+        connection_kill(connection);
+    }
+}
+
+static const struct http_answer *refuses(void *context, struct address *address)
+{
+    const struct transport *transport = context;
+    if (id_table_count(transport->connections) >= transport->connections_max) {
+        return &too_many;
+    }
+    if (address != NULL &&
+        address_n_connections(address) >= transport->options.connections_per_address_max) {
+        return &too_many_of_address;
+    }
+    return NULL;
+}
+
+static void upgrades(void *context, int socket, struct address *address, struct str key)
+{
+    char head[HEADERS_SIZE_MAX];
+    size_t len = compose_head(key, head);
+    if (address != NULL) {
+        address_connect(address);
+    }
+    adopt(context, socket, address, (struct str){head, len});
+}
+
+static const char *trouble(void *context)
+{
+    const struct transport *transport = context;
+    return router_trouble(transport->router);
+}
+
+static const struct handshake_events handshake_events = {
+    .refuses = refuses,
+    .upgrades = upgrades,
+    .trouble = trouble,
+};
+
+/* Peers that begin many handshakes and finish none must not keep others from theirs, nor from an
+ * answer that says that there is no room: the oldest end. */
+static void make_room(struct transport *transport)
+{
+    size_t n_sockets = id_table_count(transport->connections);
+    size_t sockets_limit = (size_t)transport->connections_max + HANDSHAKES_RESERVED;
+    while (handshakes_count(transport->handshakes) >= HANDSHAKES_MAX ||
+           n_sockets + handshakes_count(transport->handshakes) >= sockets_limit) {
+        if (!handshakes_end_oldest(transport->handshakes, NULL)) {
+            return;
+        }
+    }
+}
+
+static struct address *enter_address(struct transport *transport, int socket)
+{
+    size_t n_max = transport->options.connections_per_address_max;
+    if (n_max == 0) {
+        return NULL;
+    }
+    struct address *address = addresses_enter(transport->addresses, socket);
+    if (address_n_sockets(address) > n_max + HANDSHAKES_OF_ADDRESS) {
+        (void)handshakes_end_oldest(transport->handshakes, address);
+    }
+    return address;
+}
+
+static void accepted(void *context, int socket)
+{
+    struct transport *transport = context;
+    make_room(transport);
+    handshakes_begin(transport->handshakes, socket, enter_address(transport, socket));
+}
+
+/* ---- life ---- */
+
 enum err transport_create(struct loop *loop, const struct transport_options *options,
                           struct transport **out)
 {
@@ -116,6 +239,11 @@ enum err transport_create(struct loop *loop, const struct transport_options *opt
     transport->listener = listener;
     transport->connections = id_table_create();
     transport->addresses = addresses_create();
+    transport->handshakes =
+        handshakes_create(loop,
+                          &(struct handshake_options){.timeout_ms = options->handshake_timeout_ms,
+                                                      .head_size_max = options->handshake_size_max},
+                          transport->addresses, &handshake_events, transport);
     transport->connections_max = connections_max(options);
     deadline_wheel_init(&transport->wheel, loop_now_ms(loop));
     transport->wheel_timer = loop_timer_create(loop, transport_tick, transport);
@@ -140,106 +268,6 @@ uint16_t transport_port(const struct transport *transport)
     return listener_port(transport->listener);
 }
 
-static void refuse(int socket, struct str answer)
-{
-    (void)send(socket, answer.ptr, answer.len, MSG_NOSIGNAL);
-    close(socket);
-}
-
-/* ---- handshakes ---- */
-
-static void handshake_begins(struct transport *transport, struct connection *connection)
-{
-    connection->handshake_before = transport->last_handshake;
-    if (transport->last_handshake != NULL) {
-        transport->last_handshake->handshake_behind = connection;
-    } else {
-        transport->first_handshake = connection;
-    }
-    transport->last_handshake = connection;
-    transport->n_handshakes++;
-}
-
-void transport_handshake_over(struct connection *connection)
-{
-    struct transport *transport = connection->transport;
-    struct connection *before = connection->handshake_before;
-    struct connection *behind = connection->handshake_behind;
-    if (before == NULL && transport->first_handshake != connection) {
-        return; /* it was over already */
-    }
-    *(before != NULL ? &before->handshake_behind : &transport->first_handshake) = behind;
-    *(behind != NULL ? &behind->handshake_before : &transport->last_handshake) = before;
-    connection->handshake_before = NULL;
-    connection->handshake_behind = NULL;
-    transport->n_handshakes--;
-}
-
-/* Peers that begin many handshakes and finish none must not keep others from theirs. */
-static void end_oldest_handshake(struct transport *transport)
-{
-    struct connection *oldest = transport->first_handshake;
-    log_line(LOG_WARN, "handshake_cut", "connection=%llu waiting_ms=%llu",
-             (unsigned long long)oldest->id,
-             (unsigned long long)(loop_now_ms(transport->loop) - oldest->heard_ms));
-    transport_handshake_over(oldest); /* it is gone in a later turn: the next one cuts another */
-    connection_kill(oldest);
-}
-
-/* ---- connections ---- */
-
-/* libwebsockets takes the socket; it reports what becomes of it to websocket_event(). */
-static void adopt(struct transport *transport, int socket, struct address *address)
-{
-    struct connection *connection =
-        connection_create(transport, transport->loop, ++transport->last_id, socket);
-    connection->address = address;
-    id_table_put(transport->connections, connection->id, connection);
-    handshake_begins(transport, connection);
-    deadline_set(&transport->wheel, &connection->deadline,
-                 connection->heard_ms + transport->options.handshake_timeout_ms);
-    wire_attach(connection);
-    lws_adopt_desc_t description = {
-        .vh = transport->vhost,
-        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
-        .fd.sockfd = socket,
-        .opaque = connection,
-    };
-    conn_id id = connection->id;
-    struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&description);
-    connection = id_table_get(transport->connections, id); /* it may be gone already */
-    if (connection == NULL) {
-        return;
-    }
-    if (wsi == NULL) {
-        transport_forget(connection);
-        return;
-    }
-    connection->wsi = wsi;
-}
-
-static void accepted(void *context, int socket)
-{
-    struct transport *transport = context;
-    if (id_table_count(transport->connections) >= transport->connections_max) {
-        refuse(socket, STR(too_many));
-        return;
-    }
-    struct address *address = NULL;
-    uint32_t per_address_max = transport->options.connections_per_address_max;
-    if (per_address_max > 0) {
-        address = addresses_enter(transport->addresses, socket, per_address_max);
-        if (address == NULL) {
-            refuse(socket, STR(too_many_of_address));
-            return;
-        }
-    }
-    if (transport->n_handshakes >= HANDSHAKES_MAX) {
-        end_oldest_handshake(transport);
-    }
-    adopt(transport, socket, address);
-}
-
 void transport_start(struct transport *transport, struct router *router)
 {
     transport->router = router;
@@ -262,10 +290,10 @@ void transport_forget(struct connection *connection)
     struct transport *transport = connection->transport;
     wire_detach(connection);
     id_table_take(transport->connections, connection->id);
-    transport_handshake_over(connection);
     transport->outboxes_size -= connection->counted_size;
     transport->inboxes_size -= connection->inbox.capacity;
     if (connection->address != NULL) {
+        address_disconnect(connection->address);
         addresses_leave(transport->addresses, connection->address);
     }
     connection_destroy(connection);
@@ -305,6 +333,8 @@ void transport_stop(struct transport *transport, uint64_t timeout_ms, loop_fn *s
 {
     listener_destroy(transport->listener);
     transport->listener = NULL;
+    handshakes_destroy(transport->handshakes);
+    transport->handshakes = NULL;
     transport->stopped = stopped;
     transport->stopped_ctx = ctx;
     transport->stop_timer = loop_timer_create(transport->loop, kill_all, transport);
@@ -312,11 +342,7 @@ void transport_stop(struct transport *transport, uint64_t timeout_ms, loop_fn *s
     struct conn_list list = all_connections(transport);
     for (size_t i = 0; i < list.n; i++) {
         struct connection *connection = id_table_get(transport->connections, list.ids[i]);
-        if (connection->state == CONNECTION_HANDSHAKE) {
-            connection_kill(connection);
-        } else {
-            connection_close(connection, CLOSE_GOING_AWAY);
-        }
+        connection_close(connection, CLOSE_GOING_AWAY);
     }
     free(list.ids);
     stop_if_empty(transport);
@@ -346,6 +372,7 @@ void transport_destroy(struct transport *transport)
     }
     assert(id_table_count(transport->connections) == 0);
     listener_destroy(transport->listener);
+    handshakes_destroy(transport->handshakes);
     loop_timer_destroy(transport->wheel_timer);
     loop_hook_destroy(transport->flush_hook);
     destroy_context(transport);

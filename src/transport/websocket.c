@@ -1,66 +1,25 @@
 /* What libwebsockets reports of its connections. The callback only translates: each case is one
  * call. */
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "chat/log.h"
 #include "chat/mem.h"
 #include "chat/parser.h"
 #include "chat/utf8.h"
-#include "transport/http.h"
 #include "transport/state.h"
 
 enum {
     CLOSE_NOT_UTF8 = 1007,
     CLOSE_POLICY = 1008,
     CLOSE_TOO_BIG = 1009,
-    VERSION_SIZE_MAX = 64,
     INBOX_CAPACITY_MIN = 4096
 };
 
-#define WHITE_SPACE " \t"
-
-/* White space around a header's value is no part of it: RFC 9110 section 5.5. */
-static bool has_version_13(struct lws *wsi)
+static void established(struct connection *connection)
 {
-    char value[VERSION_SIZE_MAX];
-    if (lws_hdr_copy(wsi, value, sizeof(value), WSI_TOKEN_VERSION) <= 0) {
-        return false;
-    }
-    const char *start = value + strspn(value, WHITE_SPACE);
-    size_t len = strcspn(start, WHITE_SPACE);
-    bool ends = start[len + strspn(start + len, WHITE_SPACE)] == '\0';
-    return ends && str_eq((struct str){start, len}, STR("13"));
-}
-
-/* [WS-4] libwebsockets takes any version, and ends TCP in silence without a key. */
-static int confirm_upgrade(struct lws *wsi)
-{
-    if (!has_version_13(wsi)) {
-        return http_refuse_upgrade(wsi, "426 Upgrade Required",
-                                   "Sec-WebSocket-Version has to be 13.\n");
-    }
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) <= 0) {
-        return http_refuse_upgrade(wsi, "400 Bad Request", "Sec-WebSocket-Key is missing.\n");
-    }
-    return 0;
-}
-
-static int established(struct connection *connection)
-{
-    if (connection->guard.state == GUARD_HANDSHAKE) {
-        /* Its bytes did not come through wire.c, so forbidden frames would be accepted: serve
-         * nobody. */
-        log_line(LOG_ERROR, "frames_unguarded", "library=%s", log_value(lws_get_library_version()));
-        return -1;
-    }
     connection->state = CONNECTION_OPEN;
-    transport_handshake_over(connection);
     connection_watch_life(connection);
     router_opened(connection->transport->router, connection->id);
-    return 0;
 }
 
 /* The transport's own verdict on a message; nothing of it is processed. */
@@ -183,12 +142,9 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0; /* libwebsockets' own business */
     }
     switch (reason) {
-    case LWS_CALLBACK_HTTP:
-        return http_answer_request(connection, wsi);
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return confirm_upgrade(wsi);
     case LWS_CALLBACK_ESTABLISHED:
-        return established(connection);
+        established(connection);
+        return 0;
     case LWS_CALLBACK_RECEIVE:
         received(connection, (struct str){in, len});
         return 0;

@@ -2,7 +2,7 @@
  * resolves libwebsockets' call to it, as it would to a memory allocator of ours. It is the only
  * way to the bytes, since libwebsockets reads its sockets itself and hands out nothing but
  * payload (docs/decisions/0002-strict-frames.md). Sockets that were not attached are read as
- * ever. websocket.c refuses to serve if libwebsockets turns out to read in another way. */
+ * ever. transport.c refuses to serve if libwebsockets turns out to read in another way. */
 #include "transport/wire.h"
 
 #include <assert.h>
@@ -18,6 +18,12 @@
 static struct connection **attached;
 static size_t n_attached_max;
 
+/* The head that one of them reads first. It is read before the next one is attached. */
+static struct {
+    int socket;
+    struct str rest;
+} head;
+
 void wire_init(size_t n_sockets)
 {
     assert(attached == NULL);
@@ -32,15 +38,42 @@ void wire_fini(void)
     n_attached_max = 0;
 }
 
-void wire_attach(struct connection *connection)
+void wire_attach(struct connection *connection, struct str text)
 {
     assert((size_t)connection->socket < n_attached_max);
     attached[connection->socket] = connection;
+    head.socket = connection->socket;
+    head.rest = text;
 }
 
 void wire_detach(const struct connection *connection)
 {
     attached[connection->socket] = NULL;
+    if (head.socket == connection->socket) {
+        head.rest.len = 0;
+    }
+}
+
+/* As if the loop had said that there is something to read, until nothing more is read. */
+void wire_read_head(const struct connection *connection)
+{
+    struct lws_context *context = connection->transport->context;
+    size_t before = 0;
+    while (head.rest.len > 0 && head.rest.len != before) {
+        struct lws_pollfd ready = {.fd = head.socket, .events = LWS_POLLIN, .revents = LWS_POLLIN};
+        before = head.rest.len;
+        lws_service_fd(context, &ready);
+    }
+    head.rest.len = 0;
+}
+
+static ssize_t read_head(void *buffer, size_t size)
+{
+    size_t n = head.rest.len < size ? head.rest.len : size;
+    memcpy(buffer, head.rest.ptr, n);
+    head.rest.ptr += n;
+    head.rest.len -= n;
+    return (ssize_t)n;
 }
 
 static ssize_t read_guarded(struct connection *connection, uint8_t *buffer, size_t size, int flags)
@@ -82,6 +115,9 @@ ssize_t recv(int socket, void *buffer, size_t size, int flags)
     struct connection *connection = (size_t)socket < n_attached_max ? attached[socket] : NULL;
     if (connection == NULL) {
         return recvfrom(socket, buffer, size, flags, NULL, NULL);
+    }
+    if (head.rest.len > 0 && head.socket == socket) {
+        return read_head(buffer, size);
     }
     return read_guarded(connection, buffer, size, flags);
 }

@@ -9,9 +9,9 @@ import json
 from abuse.client import Client
 from abuse.field import MIB, Field, abuse
 
-HANDSHAKES = 24 * MIB  # 1,000 at a time with 4 KB of headers, and their places in the library
+HANDSHAKES = 40 * MIB  # 1,000 at a time with 32 KiB of headers
 FILES_MAX = 300
-FILES_RESERVED = 64  # by the server, for what is no client
+FILES_RESERVED = 128  # by the server, for handshakes and for what is no client
 
 
 @abuse("connects as fast as they can be made", lambda field: HANDSHAKES)

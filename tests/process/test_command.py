@@ -13,6 +13,7 @@ import time
 import pytest
 from clients import accepts, ask, close_code, raw_client, sign
 from conftest import Chatd, Redis, Run, Start, environment, free_port, wait_until
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = 64, 69, 78
@@ -175,15 +176,18 @@ def test_peers_that_vanish_do_not_end_it(start: Start) -> None:
 
 
 def test_connections_above_the_limit_of_open_files_are_refused_in_http(program: str) -> None:
-    """64 descriptors of the limit are for others."""
-    command = f"ulimit -n 80 && exec {program} --listen 127.0.0.1:0"
+    """64 descriptors of the limit are for others, and 64 for handshakes."""
+    command = f"ulimit -n 144 && exec {program} --listen 127.0.0.1:0"
     chatd = Chatd("bash", "-c", command, env=environment()).until_ready()
     try:
         with contextlib.ExitStack() as stack:
             for _ in range(16):
                 stack.enter_context(raw_client(chatd))
             with socket.create_connection(("127.0.0.1", chatd.port), timeout=5) as one_too_many:
-                assert one_too_many.recv(12) == b"HTTP/1.1 503"
+                one_too_many.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert one_too_many.recv(12) == b"HTTP/1.1 200"
+            with pytest.raises(InvalidStatus, match="503"), connect(chatd.url):
+                pass
         chatd.signal(signal.SIGTERM)
         assert chatd.exit_code() == 0
     finally:

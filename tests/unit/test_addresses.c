@@ -12,10 +12,6 @@
 
 #include "transport/addresses.h"
 
-enum {
-    N_MAX = 2 /* connections of one address */
-};
-
 struct fixture {
     struct addresses *addresses;
     int listener; /* on all addresses of both kinds, as [::] is */
@@ -64,17 +60,20 @@ static int accepted_from(const struct fixture *f, const char *address)
     return accepted;
 }
 
-static void then_counts_up_to_the_limit(struct fixture *f, int socket)
+static void then_counts(struct fixture *f, int socket)
 {
-    struct address *address = addresses_enter(f->addresses, socket, N_MAX);
-    assert_non_null(address);
-    assert_ptr_equal(addresses_enter(f->addresses, socket, N_MAX), address);
-    assert_null(addresses_enter(f->addresses, socket, N_MAX));
+    struct address *address = addresses_enter(f->addresses, socket);
+    assert_int_equal(address_n_sockets(address), 1);
+    assert_ptr_equal(addresses_enter(f->addresses, socket), address);
+    assert_int_equal(address_n_sockets(address), 2);
+    assert_int_equal(address_n_connections(address), 0);
+    address_connect(address);
+    assert_int_equal(address_n_connections(address), 1);
 
+    address_disconnect(address);
+    assert_int_equal(address_n_connections(address), 0);
     addresses_leave(f->addresses, address);
-    assert_ptr_equal(addresses_enter(f->addresses, socket, N_MAX), address);
-
-    addresses_leave(f->addresses, address);
+    assert_int_equal(address_n_sockets(address), 1);
     addresses_leave(f->addresses, address);
     assert_int_equal(addresses_count(f->addresses), 0);
 }
@@ -86,15 +85,15 @@ static void test_ipv4_peers_of_an_ipv6_socket_are_counted_apart(void **state)
     int one = accepted_from(f, "127.0.0.1");
     int other = accepted_from(f, "127.0.0.2");
 
-    struct address *address_of_one = addresses_enter(f->addresses, one, 1);
-    struct address *address_of_other = addresses_enter(f->addresses, other, 1);
+    struct address *address_of_one = addresses_enter(f->addresses, one);
+    struct address *address_of_other = addresses_enter(f->addresses, other);
 
     assert_non_null(address_of_one);
     assert_non_null(address_of_other);
     assert_ptr_not_equal(address_of_one, address_of_other);
     addresses_leave(f->addresses, address_of_one);
     addresses_leave(f->addresses, address_of_other);
-    then_counts_up_to_the_limit(f, one);
+    then_counts(f, one);
     close(one);
     close(other);
 }
@@ -108,7 +107,7 @@ static void test_ipv6_peer_is_counted(void **state)
     assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof to), 0);
     int accepted = accept(f->listener, NULL, NULL);
 
-    then_counts_up_to_the_limit(f, accepted);
+    then_counts(f, accepted);
     close(accepted);
     close(peer);
 }
@@ -118,7 +117,7 @@ static void test_local_socket_is_counted(void **state)
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 
-    then_counts_up_to_the_limit(*state, pair[0]);
+    then_counts(*state, pair[0]);
     close(pair[0]);
     close(pair[1]);
 }

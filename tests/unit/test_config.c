@@ -166,6 +166,7 @@ static void test_defaults_are_those_of_the_header(void **state)
     assert_int_equal(f->config.ping_interval_ms, 25000);
     assert_int_equal(f->config.ping_timeout_ms, 10000);
     assert_int_equal(f->config.handshake_timeout_ms, 10000);
+    assert_int_equal(f->config.handshake_size_max, 32768);
     assert_int_equal(f->config.log_level, LOG_INFO);
 }
 
@@ -179,7 +180,7 @@ static void test_flags_set_every_setting(void **state)
               "a,b --history-messages-max 1002 --history-days 8 --history-memory-max 1048577 "
               "--connections-max 4 --message-size-max 65537 --outbox-size-max 65538 "
               "--ping-interval-ms 102 --ping-timeout-ms 103 "
-              "--handshake-timeout-ms 104 --log-level debug");
+              "--handshake-timeout-ms 104 --handshake-size-max 16385 --log-level debug");
 
     then_runs(f);
     assert_string_equal(f->config.listen_host, "::1");
@@ -201,6 +202,7 @@ static void test_flags_set_every_setting(void **state)
     assert_int_equal(f->config.ping_interval_ms, 102);
     assert_int_equal(f->config.ping_timeout_ms, 103);
     assert_int_equal(f->config.handshake_timeout_ms, 104);
+    assert_int_equal(f->config.handshake_size_max, 16385);
     assert_int_equal(f->config.log_level, LOG_DEBUG);
 }
 
@@ -494,6 +496,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "ping-interval-ms = 25000\n"
                                 "ping-timeout-ms = 10000\n"
                                 "handshake-timeout-ms = 10000\n"
+                                "handshake-size-max = 32768\n"
                                 "log-level = warn\n");
 }
 

@@ -1,4 +1,4 @@
-/* [WS-15], [WS-17] What the guard lets through to libwebsockets, and when it calls a stream
+/* [WS-15] What the guard lets through to libwebsockets, and when it calls a stream
  * broken. Each stream is fed whole, and byte by byte: where TCP splits it makes no difference. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,6 @@
 #include "chat/str.h"
 #include "transport/frame_guard.h"
 
-#define HEAD "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define MASK "\x01\x02\x03\x04"
 
 struct stream_case {
@@ -26,65 +25,50 @@ struct stream_case {
 };
 
 static const struct stream_case cases[] = {
-    {__LINE__, "a text", STR_INIT(HEAD "\x81\x81" MASK "a"), STR_INIT(HEAD "\x81\x81" MASK "a"),
-     false},
-    {__LINE__, "an empty text", STR_INIT(HEAD "\x81\x80" MASK), STR_INIT(HEAD "\x81\x80" MASK),
-     false},
-    {__LINE__, "two frames", STR_INIT(HEAD "\x81\x81" MASK "a\x82\x81" MASK "b"),
-     STR_INIT(HEAD "\x81\x81" MASK "a\x82\x81" MASK "b"), false},
+    {__LINE__, "a text", STR_INIT("\x81\x81" MASK "a"), STR_INIT("\x81\x81" MASK "a"), false},
+    {__LINE__, "an empty text", STR_INIT("\x81\x80" MASK), STR_INIT("\x81\x80" MASK), false},
+    {__LINE__, "two frames", STR_INIT("\x81\x81" MASK "a\x82\x81" MASK "b"),
+     STR_INIT("\x81\x81" MASK "a\x82\x81" MASK "b"), false},
     {__LINE__, "fragments with a ping between",
-     STR_INIT(HEAD "\x01\x81" MASK "a\x89\x80" MASK "\x00\x80" MASK "\x80\x81" MASK "b"),
-     STR_INIT(HEAD "\x01\x81" MASK "a\x89\x80" MASK "\x00\x80" MASK "\x80\x81" MASK "b"), false},
-    {__LINE__, "a length of 16 bits", STR_INIT(HEAD "\x81\xfe\x00\x02" MASK "ab\x89\x80" MASK),
-     STR_INIT(HEAD "\x81\xfe\x00\x02" MASK "ab\x89\x80" MASK), false},
+     STR_INIT("\x01\x81" MASK "a\x89\x80" MASK "\x00\x80" MASK "\x80\x81" MASK "b"),
+     STR_INIT("\x01\x81" MASK "a\x89\x80" MASK "\x00\x80" MASK "\x80\x81" MASK "b"), false},
+    {__LINE__, "a length of 16 bits", STR_INIT("\x81\xfe\x00\x02" MASK "ab\x89\x80" MASK),
+     STR_INIT("\x81\xfe\x00\x02" MASK "ab\x89\x80" MASK), false},
     {__LINE__, "a length of 64 bits",
-     STR_INIT(HEAD "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a\x81\x01"),
-     STR_INIT(HEAD "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a"), true},
+     STR_INIT("\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a\x81\x01"),
+     STR_INIT("\x81\xff\x00\x00\x00\x00\x00\x00\x00\x01" MASK "a"), true},
     {__LINE__, "no mask",
-     STR_INIT(HEAD "\x81\x01"
-                   "a"),
-     STR_INIT(HEAD), true},
-    {__LINE__, "no mask and empty", STR_INIT(HEAD "\x89\x00"), STR_INIT(HEAD), true},
-    {__LINE__, "a reserved bit", STR_INIT(HEAD "\xc1\x81" MASK "a"), STR_INIT(HEAD), true},
-    {__LINE__, "the last reserved bit", STR_INIT(HEAD "\x91\x81" MASK "a"), STR_INIT(HEAD), true},
-    {__LINE__, "a reserved opcode", STR_INIT(HEAD "\x83\x80" MASK), STR_INIT(HEAD), true},
-    {__LINE__, "a reserved control opcode", STR_INIT(HEAD "\x8b\x80" MASK), STR_INIT(HEAD), true},
-    {__LINE__, "a fragmented ping", STR_INIT(HEAD "\x09\x80" MASK), STR_INIT(HEAD), true},
-    {__LINE__, "a ping of 126 bytes", STR_INIT(HEAD "\x89\xfe\x00\x7e" MASK), STR_INIT(HEAD), true},
-    {__LINE__, "a close with half a status code", STR_INIT(HEAD "\x88\x81" MASK "x"),
-     STR_INIT(HEAD), true},
-    {__LINE__, "a close with a status code", STR_INIT(HEAD "\x88\x82" MASK "xy"),
-     STR_INIT(HEAD "\x88\x82" MASK "xy"), false},
-    {__LINE__, "a continuation of nothing", STR_INIT(HEAD "\x80\x80" MASK), STR_INIT(HEAD), true},
-    {__LINE__, "a text within a text", STR_INIT(HEAD "\x01\x80" MASK "\x81\x80" MASK),
-     STR_INIT(HEAD "\x01\x80" MASK), true},
-    {__LINE__, "a continuation after the end",
-     STR_INIT(HEAD "\x01\x80" MASK "\x80\x80" MASK "\x80\x80" MASK),
-     STR_INIT(HEAD "\x01\x80" MASK "\x80\x80" MASK), true},
-    {__LINE__, "after the fault nothing passes",
-     STR_INIT(HEAD "\x81\x02"
-                   "ab\x81\x81" MASK "c\x88\x82" MASK "xy"),
-     STR_INIT(HEAD), true},
-    {__LINE__, "but no close without a mask",
-     STR_INIT(HEAD "\x81\x01"
-                   "a\x88\x00"),
-     STR_INIT(HEAD), true},
-    {__LINE__, "a length beyond 63 bits",
-     STR_INIT(HEAD "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" MASK "\x88\x80" MASK),
-     STR_INIT(HEAD "\x81\xff"), true},
-    {__LINE__, "a subprotocol is renamed",
-     STR_INIT("GET / HTTP/1.1\r\nsec-WebSocket-Protocol: chat\r\n\r\n\x81\x80" MASK),
-     STR_INIT("GET / HTTP/1.1\r\nsec-WebSocket-Protoco_: chat\r\n\r\n\x81\x80" MASK), false},
-    {__LINE__, "two lines of subprotocols are",
-     STR_INIT("GET / HTTP/1.1\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n\r\n"),
-     STR_INIT("GET / HTTP/1.1\r\nSec-WebSocket-Protoco_: a\r\nSec-WebSocket-Protoco_: b\r\n\r\n"),
-     false},
-    {__LINE__, "the name elsewhere is not",
-     STR_INIT("GET /?Sec-WebSocket-Protocol HTTP/1.1\r\nX: Sec-WebSocket-Protocol\r\n\r\n"),
-     STR_INIT("GET /?Sec-WebSocket-Protocol HTTP/1.1\r\nX: Sec-WebSocket-Protocol\r\n\r\n"), false},
-    {__LINE__, "line feeds alone end the head, too",
-     STR_INIT("GET / HTTP/1.1\nHost: a\n\n\x81\x00"), STR_INIT("GET / HTTP/1.1\nHost: a\n\n"),
+     STR_INIT("\x81\x01"
+              "a"),
+     STR_INIT(""), true},
+    {__LINE__, "no mask and empty", STR_INIT("\x89\x00"), STR_INIT(""), true},
+    {__LINE__, "a reserved bit", STR_INIT("\xc1\x81" MASK "a"), STR_INIT(""), true},
+    {__LINE__, "the last reserved bit", STR_INIT("\x91\x81" MASK "a"), STR_INIT(""), true},
+    {__LINE__, "a reserved opcode", STR_INIT("\x83\x80" MASK), STR_INIT(""), true},
+    {__LINE__, "a reserved control opcode", STR_INIT("\x8b\x80" MASK), STR_INIT(""), true},
+    {__LINE__, "a fragmented ping", STR_INIT("\x09\x80" MASK), STR_INIT(""), true},
+    {__LINE__, "a ping of 126 bytes", STR_INIT("\x89\xfe\x00\x7e" MASK), STR_INIT(""), true},
+    {__LINE__, "a close with half a status code", STR_INIT("\x88\x81" MASK "x"), STR_INIT(""),
      true},
+    {__LINE__, "a close with a status code", STR_INIT("\x88\x82" MASK "xy"),
+     STR_INIT("\x88\x82" MASK "xy"), false},
+    {__LINE__, "a continuation of nothing", STR_INIT("\x80\x80" MASK), STR_INIT(""), true},
+    {__LINE__, "a text within a text", STR_INIT("\x01\x80" MASK "\x81\x80" MASK),
+     STR_INIT("\x01\x80" MASK), true},
+    {__LINE__, "a continuation after the end",
+     STR_INIT("\x01\x80" MASK "\x80\x80" MASK "\x80\x80" MASK),
+     STR_INIT("\x01\x80" MASK "\x80\x80" MASK), true},
+    {__LINE__, "after the fault nothing passes",
+     STR_INIT("\x81\x02"
+              "ab\x81\x81" MASK "c\x88\x82" MASK "xy"),
+     STR_INIT(""), true},
+    {__LINE__, "but no close without a mask",
+     STR_INIT("\x81\x01"
+              "a\x88\x00"),
+     STR_INIT(""), true},
+    {__LINE__, "a length beyond 63 bits",
+     STR_INIT("\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" MASK "\x88\x80" MASK),
+     STR_INIT("\x81\xff"), true},
 };
 
 enum {
@@ -143,7 +127,7 @@ static void test_streams_whole_and_in_pieces(void **state)
 static void test_close_passes_once_the_transport_closes(void **state)
 {
     (void)state;
-    struct frame_guard guard = {.state = GUARD_FIRST};
+    struct frame_guard guard = {0};
     uint8_t before[] = {0x81, 0x00, 0x88, 0x80, 1, 2, 3, 4};
     assert_int_equal(frame_guard_pass(&guard, before, sizeof(before)), 0);
     assert_true(guard.broken);

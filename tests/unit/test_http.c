@@ -51,6 +51,18 @@ static void test_readiness_follows_the_store(void **state)
     fake_store_fini(&store);
 }
 
+/* HEAD has the same head, and no body; and older probes speak HTTP/1.0. */
+static void test_head_and_older_probes_are_answered(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+
+    then_answer(f, "HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "");
+    then_answer(f, "HEAD /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "");
+    then_answer(f, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 ", "");
+    then_answer(f, "GET /readyz HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ", "ready\n");
+}
+
 /* Nothing else has such an answer, not even a path that begins like it. */
 static void test_other_paths_are_for_websockets(void **state)
 {
@@ -62,7 +74,7 @@ static void test_other_paths_are_for_websockets(void **state)
     then_answer(f, "GET /a-path-that-is-longer-than-any HTTP/1.1\r\nHost: a\r\n\r\n",
                 "HTTP/1.1 426 ", text);
     then_answer(f, "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-                "HTTP/1.1 426 ", text);
+                "HTTP/1.1 405 ", "GET and HEAD are answered, and GET is upgraded.\n");
 }
 
 int main(void)
@@ -70,6 +82,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TRANSPORT_TEST(test_health_is_told_while_the_store_is_away),
         TRANSPORT_TEST(test_readiness_follows_the_store),
+        TRANSPORT_TEST(test_head_and_older_probes_are_answered),
         TRANSPORT_TEST(test_other_paths_are_for_websockets),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);

@@ -60,6 +60,7 @@ static void test_numbers_have_their_default_and_range(void **state)
         {"ping-timeout-ms", offsetof(struct config, ping_timeout_ms), "10000", 100, 3600000},
         {"handshake-timeout-ms", offsetof(struct config, handshake_timeout_ms), "10000", 100,
          600000},
+        {"handshake-size-max", offsetof(struct config, handshake_size_max), "32768", 16384, 262144},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct setting *number = setting(rows[i].name);
@@ -331,6 +332,7 @@ static void test_parse_when_not_allowed_leaves_config_untouched(void **state)
                                                   "a b",
                                                   "history,x",
                                                   "1001,",
+                                                  "x",
                                                   "x",
                                                   "x",
                                                   "x",

@@ -56,6 +56,7 @@ static const struct {
     const char *status;
 } refusals[] = {
     {"version 12", STR_INIT(UPGRADE_TO("/", "Sec-WebSocket-Version: 12\r\n")), "HTTP/1.1 426 "},
+    {"version 8", STR_INIT(UPGRADE_TO("/", "Sec-WebSocket-Version: 8\r\n")), "HTTP/1.1 426 "},
     {"version 130", STR_INIT(UPGRADE_TO("/", "Sec-WebSocket-Version: 130\r\n")), "HTTP/1.1 426 "},
     {"version 13 and more", STR_INIT(UPGRADE_TO("/", "Sec-WebSocket-Version: 13x\r\n")),
      "HTTP/1.1 426 "},

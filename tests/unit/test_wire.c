@@ -173,12 +173,20 @@ static void test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_10
     then_closed(client, 1002);
 }
 
-static const struct str no_websockets[] = {
-    STR_INIT("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\na=b&"),
-    STR_INIT("GET / HTTP/1.1\r\nHost: a\r\n\n\x81\x02{}"),
-    STR_INIT("GET / HTTP/1.1\r\n\n\n\x81\x02{}"),
-    STR_INIT("\x81\x02{}"),
-    STR_INIT("\r\n\r\n\x81\x02{}"),
+static const struct {
+    struct str bytes;
+    const char *status;
+} no_websockets[] = {
+    {STR_INIT("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\na=b&"), "HTTP/1.1 405 "},
+    {STR_INIT("GET / HTTP/1.1\r\nHost: a\r\n\n\x81\x02{}"), "HTTP/1.1 400 "},
+    {STR_INIT("GET / HTTP/1.1\r\n\n\n\x81\x02{}"), "HTTP/1.1 400 "},
+    {STR_INIT("\x81\x02{}"), "HTTP/1.1 400 "},
+    {STR_INIT("\r\n\r\n\x81\x02{}"), "HTTP/1.1 400 "},
+    {STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"), "HTTP/1.1 505 "},
+    {STR_INIT("GET / HTTP/1.1\r\n\r\r\n\x81\xff\x10\1\1\1\1\1\1\1: v\r\nHost: x\r\n"
+              "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x02{}"),
+     "HTTP/1.1 400 "},
 };
 
 /* What is no WebSocket has no frames, so what stands behind its head is dropped with it. */
@@ -188,12 +196,11 @@ static void test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection(void 
     given_server(f);
     for (size_t i = 0; i < sizeof no_websockets / sizeof no_websockets[0]; i++) {
         struct client *client = given_tcp(f);
-        uint64_t before_ms = clock_ms();
 
-        when_sends_bytes(client, no_websockets[i]);
+        when_sends_bytes(client, no_websockets[i].bytes);
 
+        free(then_http(client, no_websockets[i].status));
         while (!client->ended) {
-            assert_true(clock_ms() - before_ms < 1000);
             run_for(f, 1);
             client_read(client);
         }
