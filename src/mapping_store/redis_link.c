@@ -2,16 +2,17 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <hiredis/async.h>
-#include <uv.h>
 
 #include "chat/log.h"
 #include "chat/mem.h"
 #include "chat/random.h"
+#include "mapping_store/redis_lookup.h"
 #include "mapping_store/redis_socket.h"
 
 enum {
@@ -31,12 +32,6 @@ enum link_state {
     LINK_CONNECTED
 };
 
-/* A look-up in libuv's threads. It cannot be taken back at once, so it outlives the attempt. */
-struct resolving {
-    uv_getaddrinfo_t request; /* first, so that a finished request is one of us */
-    struct redis_link *link;  /* NULL: nobody is interested any more */
-};
-
 struct command {
     redis_reply_fn *replied;
     void *ctx;
@@ -50,9 +45,10 @@ struct redis_link {
     struct redis_link_events events;
     void *ctx;
     enum link_state state;
-    unsigned n_attempts; /* since it was accepted last */
-    struct resolving *resolving;
-    redisAsyncContext *redis; /* NULL while there is no connection */
+    unsigned n_attempts;         /* since it was accepted last */
+    struct redis_lookup *lookup; /* outlives the attempt that began it: it may be slow */
+    char found[NI_MAXHOST];      /* what it found, for the attempt that is due now; or empty */
+    redisAsyncContext *redis;    /* NULL while there is no connection */
     struct loop_hook *flush_hook;
     struct loop_timer *attempt_timer; /* the next attempt is due, or this one takes too long */
     struct loop_timer *command_timer; /* the oldest command may take too long */
@@ -130,11 +126,6 @@ static void drop_connection(struct redis_link *link)
     link->redis = NULL; /* on_connected() and on_disconnected() know by it that it was us */
     if (redis != NULL) {
         redisAsyncFree(redis);
-    }
-    if (link->resolving != NULL) {
-        link->resolving->link = NULL;
-        uv_cancel((uv_req_t *)&link->resolving->request);
-        link->resolving = NULL;
     }
 }
 
@@ -396,46 +387,50 @@ static const struct addrinfo *choose_address(const struct addrinfo *first, unsig
     return chosen;
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+static void connect_to(struct redis_link *link, const char *host)
 {
-    struct resolving *resolving = request->data;
-    struct redis_link *link = resolving->link;
-    free(resolving);
-    if (link == NULL) {
-        uv_freeaddrinfo(addresses);
+    adopt(link, redisAsyncConnect(host, atoi(link->url.port)));
+}
+
+/* An answer that comes between two attempts begins the next one. */
+static void on_lookup(void *ctx, const struct addrinfo *addresses, const char *why)
+{
+    struct redis_link *link = ctx;
+    char host[NI_MAXHOST];
+    link->lookup = NULL;
+    if (addresses == NULL) {
+        break_off(link, why);
         return;
     }
-    link->resolving = NULL;
-    char host[NI_MAXHOST];
-    if (status != 0 || addresses == NULL) {
-        break_off(link, status != 0 ? uv_strerror(status) : "the host has no address");
+    const struct addrinfo *address = choose_address(addresses, link->n_attempts);
+    if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0,
+                    NI_NUMERICHOST) != 0) {
+        break_off(link, "the host's address cannot be written");
+    } else if (link->state == LINK_RESOLVING && !link->broken) {
+        connect_to(link, host);
     } else {
-        const struct addrinfo *address = choose_address(addresses, link->n_attempts);
-        if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0,
-                        NI_NUMERICHOST) != 0) {
-            break_off(link, "the host's address cannot be written");
-        } else {
-            adopt(link, redisAsyncConnect(host, atoi(link->url.port)));
+        memcpy(link->found, host, sizeof host);
+        if (!link->broken) {
+            loop_timer_start(link->attempt_timer, 0, 0);
         }
     }
-    uv_freeaddrinfo(addresses);
 }
 
 static void resolve(struct redis_link *link)
 {
-    struct resolving *resolving = mem_alloc(sizeof *resolving);
-    resolving->link = link;
-    resolving->request.data = resolving;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    int status = uv_getaddrinfo(loop_uv(link->loop), &resolving->request, on_resolved,
-                                link->url.host, link->url.port, &hints);
-    if (status != 0) {
-        free(resolving);
-        break_off(link, uv_strerror(status));
+    link->state = LINK_RESOLVING;
+    if (link->found[0] != '\0') {
+        connect_to(link, link->found);
+        link->found[0] = '\0';
         return;
     }
-    link->resolving = resolving;
-    link->state = LINK_RESOLVING;
+    if (link->lookup == NULL) {
+        link->lookup =
+            redis_lookup_start(link->loop, link->url.host, link->url.port, on_lookup, link);
+    }
+    if (link->lookup == NULL) {
+        break_off(link, strerror(errno));
+    }
 }
 
 static bool is_numeric(const char *host)
@@ -447,6 +442,10 @@ static bool is_numeric(const char *host)
 static void on_attempt_timer(void *ctx)
 {
     struct redis_link *link = ctx;
+    if (link->state == LINK_RESOLVING) {
+        break_off(link, "looking up the host's name takes too long");
+        return;
+    }
     if (link->state != LINK_WAITING) {
         break_off(link, "connecting took too long");
         link->silent = true;
@@ -456,7 +455,7 @@ static void on_attempt_timer(void *ctx)
     if (link->url.path[0] != '\0') {
         adopt(link, redisAsyncConnectUnix(link->url.path));
     } else if (is_numeric(link->url.host)) {
-        adopt(link, redisAsyncConnect(link->url.host, atoi(link->url.port)));
+        connect_to(link, link->url.host);
     } else {
         resolve(link);
     }
@@ -503,6 +502,7 @@ void redis_link_destroy(struct redis_link *link)
     loop_hook_destroy(link->flush_hook);
     link->state = LINK_WAITING; /* whoever is told NULL now cannot ask again */
     drop_connection(link);
+    redis_lookup_abandon(link->lookup);
     loop_timer_destroy(link->command_timer);
     free(link->commands);
     free(link->buffer);

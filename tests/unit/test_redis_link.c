@@ -8,6 +8,10 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -351,6 +355,174 @@ static void test_destroy_while_resolving_is_harmless(void **state)
     f->link = NULL;
 }
 
+/* ---- a resolver that takes its time ---- */
+
+/* What is asked of it about "slow.test". */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool hangs;
+    unsigned takes_ms;
+    int n_asked;
+    int n_running;
+    int n_running_max;
+} resolver = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+/* Takes the place of the C library's. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    union {
+        void *pointer;
+        getaddrinfo_fn *call;
+    } real = {dlsym(RTLD_NEXT, "getaddrinfo")};
+    if (host == NULL || strcmp(host, "slow.test") != 0) {
+        return real.call(host, port, hints, out);
+    }
+    pthread_mutex_lock(&resolver.lock);
+    resolver.n_asked++;
+    resolver.n_running++;
+    if (resolver.n_running > resolver.n_running_max) {
+        resolver.n_running_max = resolver.n_running;
+    }
+    pthread_mutex_unlock(&resolver.lock);
+    usleep(resolver.takes_ms * 1000);
+    int status = real.call("127.0.0.1", port, hints, out);
+    pthread_mutex_lock(&resolver.lock);
+    while (resolver.hangs) {
+        pthread_cond_wait(&resolver.changed, &resolver.lock);
+    }
+    resolver.n_running--;
+    pthread_cond_broadcast(&resolver.changed);
+    pthread_mutex_unlock(&resolver.lock);
+    return status;
+}
+
+static void given_resolver(bool hangs, unsigned takes_ms)
+{
+    pthread_mutex_lock(&resolver.lock);
+    resolver.hangs = hangs;
+    resolver.takes_ms = takes_ms;
+    resolver.n_asked = 0;
+    resolver.n_running_max = 0;
+    pthread_mutex_unlock(&resolver.lock);
+}
+
+static void let_resolver_go(void)
+{
+    pthread_mutex_lock(&resolver.lock);
+    resolver.hangs = false;
+    pthread_cond_broadcast(&resolver.changed);
+    while (resolver.n_running > 0) {
+        pthread_cond_wait(&resolver.changed, &resolver.lock);
+    }
+    pthread_mutex_unlock(&resolver.lock);
+}
+
+static void on_too_long(int number)
+{
+    static const char words[] = "the end waited for the resolver\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, words, sizeof words - 1);
+    _exit(1);
+}
+
+/* The loop ends while the resolver still hangs; what it says later reaches nobody. */
+static void test_end_does_not_wait_for_the_resolver(void **state)
+{
+    struct fixture *f = *state;
+    given_resolver(true, 0);
+    given_link(f, "redis://slow.test:1");
+    run_until(f, &f->n_lost, 3);
+    assert_int_equal(f->n_connected, 0);
+    signal(SIGALRM, on_too_long);
+    alarm(20);
+
+    teardown(state);
+
+    alarm(0);
+    assert_int_equal(resolver.n_running, 1); /* also: one look-up, however many attempts */
+    let_resolver_go();
+    usleep(50000);
+    setup(state);
+}
+
+/* As where the first of two name servers is dead: each answer takes longer than an attempt may. */
+static void test_slow_resolver_is_good_enough(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    snprintf(url, sizeof url, "redis://slow.test:%u", (unsigned)redis_server_port(server));
+    given_resolver(false, 3 * TIMEOUT_MS);
+    given_link(f, url);
+
+    run_until(f, &f->n_connected, 1);
+
+    then_echoes(f);
+    assert_true(f->n_lost >= 2);
+    assert_int_equal(resolver.n_asked, 1);
+    assert_int_equal(resolver.n_running_max, 1);
+}
+
+/* After a loss the name is looked up again: its address may have changed. */
+static void test_name_is_looked_up_for_each_connection(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    snprintf(url, sizeof url, "redis://slow.test:%u", (unsigned)redis_server_port(server));
+    given_resolver(false, 0);
+    given_link(f, url);
+    run_until(f, &f->n_connected, 1);
+
+    redis_link_reject(f->link, "LOADING");
+    run_until(f, &f->n_connected, 2);
+
+    assert_int_equal(resolver.n_asked, 2);
+}
+
+static int n_threads_refused; /* of those to come */
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *arg)
+{
+    if (n_threads_refused > 0) {
+        n_threads_refused--;
+        return EAGAIN;
+    }
+    return __real_pthread_create(thread, attributes, run, arg);
+}
+
+/* A machine without a thread to spare has one later. */
+static void test_look_up_without_a_thread_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    snprintf(url, sizeof url, "redis://slow.test:%u", (unsigned)redis_server_port(server));
+    given_resolver(false, 0);
+    n_threads_refused = 2;
+    given_link(f, url);
+
+    run_until(f, &f->n_connected, 1);
+
+    assert_int_equal(f->n_lost, 2);
+    assert_int_equal(resolver.n_asked, 1);
+}
+
+/* A name that nobody knows is a reason, not an end. */
+static void test_unknown_name_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    given_link(f, "redis://no-such-name.invalid:1");
+    run_until(f, &f->n_lost, 2);
+    assert_int_equal(f->n_connected, 0);
+}
+
 /* ---- a server that is none ---- */
 
 static const char *const nonsense[] = {
@@ -440,6 +612,11 @@ int main(void)
         LINK_TEST(test_rejected_link_is_tried_again),
         LINK_TEST(test_destroy_answers_commands),
         LINK_TEST(test_destroy_while_resolving_is_harmless),
+        LINK_TEST(test_end_does_not_wait_for_the_resolver),
+        LINK_TEST(test_slow_resolver_is_good_enough),
+        LINK_TEST(test_name_is_looked_up_for_each_connection),
+        LINK_TEST(test_look_up_without_a_thread_is_tried_again),
+        LINK_TEST(test_unknown_name_is_tried_again),
         LINK_TEST(test_nonsense_is_survived),
     };
     signal(SIGPIPE, SIG_IGN);
