@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from chatcheck import report as reports
 from chatcheck.address import Address
 from chatcheck.clauses import load_spec, read_checks
 from chatcheck.console import Console
+from chatcheck.interrupts import Interrupts
 from chatcheck.known_failures import read_known_failures, write_baseline
 from chatcheck.recorder import Recorder
 from chatcheck.report.model import CONFORMANT, NOT_CONFORMANT, Report, ReportError, loads
@@ -36,6 +36,7 @@ from chatcheck.target import Unreachable
 
 CONFORMS, CONFORMS_NOT, WRONG_USE, BROKEN = range(4)
 _PACKAGE = Path(__file__).parent
+_interrupts = Interrupts()
 _EPILOG = f"""\
 chatcheck baseline --output FILE …        writes the failures of a run as known failures
 chatcheck compare A.json B.json --html F  puts the reports of several servers side by side
@@ -43,7 +44,7 @@ chatcheck compare A.json B.json --html F  puts the reports of several servers si
 Every flag of a run can also stand in {FILE_NAME} of the current folder, without its dashes: profile = "core"
 
 Exit status: 0 conformant, 1 not conformant, 2 wrong use or nothing selected, 3 the server cannot be reached,
-or the suite broke.
+or the suite broke or was interrupted.
 """
 
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"baseline": _baseline, "compare": _compare}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI that gives up: as a Ctrl-C
+    _interrupts.listen()
     try:
         if words and words[0] in commands:
             return commands[words[0]](words[1:])
@@ -84,8 +85,7 @@ def _check(words: list[str]) -> int:
     if flags.list:
         return _list(settings)
     report, status = _run(settings, words)
-    for kind, path in settings.reports.items():
-        _write(report, kind, path)
+    _write_all(report, settings.reports)
     if settings.annotations:
         reports.annotate(report, settings.known_failures)
     return status
@@ -128,11 +128,16 @@ def _compare(words: list[str]) -> int:
     return CONFORMS
 
 
-def _write(report: Report, kind: str, path: Path) -> None:
-    try:
-        reports.write(report, kind, path)
-    except OSError as error:
-        raise WrongUse(f"--{kind} {path} cannot be written: {error.strerror}") from None
+def _write_all(report: Report, paths: Mapping[str, Path]) -> None:
+    """Write every report that can be written, then say which cannot."""
+    wrong = []
+    for kind, path in paths.items():
+        try:
+            reports.write(report, kind, path)
+        except OSError as error:
+            wrong.append(f"--{kind} {path} cannot be written: {error.strerror}")
+    if wrong:
+        raise WrongUse("\n".join(wrong))
 
 
 def _list(settings: Settings) -> int:
@@ -151,15 +156,12 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
     check_target(settings)
     known = read_known_failures(settings.known_failures, _clause_ids()) if settings.known_failures else {}
     console = Console(sys.stdout)
-    recorder = Recorder(settings, known, console)
+    recorder = Recorder(settings, known, console, _interrupts)
     if not recorder.selected:
         raise WrongUse(_nothing_selected(settings))
-    _check_nodes(settings)
-    status = pytest.main(_pytest_arguments(settings), plugins=[plugin, recorder])
+    _make_checks(settings, recorder)
     if recorder.wrong_use is not None:
         raise recorder.wrong_use
-    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR) and recorder.broken is None:
-        recorder.broken = "the suite broke before it could check anything"
     report = recorder.report(words)
     console.explain(report)
     console.summarize(report, _notes(settings))
@@ -170,6 +172,26 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
         print("chatcheck: nothing was checked; the summary says what each clause would need", file=sys.stderr)
         return report, WRONG_USE
     return report, {CONFORMANT: CONFORMS, NOT_CONFORMANT: CONFORMS_NOT}.get(report.verdict, BROKEN)
+
+
+def _make_checks(settings: Settings, recorder: Recorder) -> None:
+    """Let pytest make the checks. However that ends, the recorder can report on it."""
+    try:
+        with _interrupts.raised():
+            _check_nodes(settings)
+            status = pytest.main(_pytest_arguments(settings), plugins=[plugin, recorder])
+            _interrupts.check()
+        if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+            recorder.breaks("the suite broke before it could check anything")
+    except KeyboardInterrupt:
+        recorder.ends_early("interrupted")
+    except Unreachable as error:
+        recorder.ends_early(f"the server cannot be reached: {error}")
+    except Exception:
+        if _interrupts.came:  # what it left half done may be found only when pytest clears up
+            recorder.ends_early("interrupted")
+        else:
+            recorder.breaks(f"the suite itself broke; please report it\n{traceback.format_exc()}")
 
 
 def _clause_ids() -> list[str]:

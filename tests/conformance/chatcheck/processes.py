@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import IO
 
+from chatcheck.interrupts import ENDS
+
 # Each is remembered until it has ended.
 _started: set[subprocess.Popen[bytes]] = set()
 
@@ -42,20 +44,30 @@ def end_all() -> None:
 def _signals_held_back() -> Iterator[None]:
     """Between a process' start and the note of it nothing is interrupted: what comes then comes afterwards.
 
-    By handlers and not by a mask, which the process would inherit. The order matters: SIGINT may raise as
-    long as it is not held back, and must not leave the other one so.
+    By handlers and not by a mask, which the process would inherit.
     """
     came: list[int] = []
 
     def hold_back(number: int, _frame: FrameType | None) -> None:
         came.append(number)
 
-    on_interrupt = signal.signal(signal.SIGINT, hold_back)
-    on_terminate = signal.signal(signal.SIGTERM, hold_back)
+    with _mask():
+        before = {number: signal.signal(number, hold_back) for number in ENDS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, on_terminate)
-        signal.signal(signal.SIGINT, on_interrupt)
-        for number in came:
-            signal.raise_signal(number)
+        with _mask():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        for held_back in came:
+            signal.raise_signal(held_back)
+
+
+@contextlib.contextmanager
+def _mask() -> Iterator[None]:
+    """All handlers change at once: one that raises leaves no other half done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

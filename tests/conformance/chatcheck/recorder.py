@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 
 from chatcheck.clauses import UNCHECKABLE, Clause, load_spec
+from chatcheck.interrupts import Interrupts
 from chatcheck.known_failures import KnownFailure, fingerprint, judge
 from chatcheck.plugin import BROKEN_CONNECTION, clauses_of, server_key
 from chatcheck.report import model, recorded, replay
@@ -49,8 +50,15 @@ class Made:
 class Recorder:
     """A plugin object for one run of pytest."""
 
-    def __init__(self, settings: Settings, known: dict[str, KnownFailure], progress: Progress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        known: dict[str, KnownFailure],
+        progress: Progress,
+        interrupts: Interrupts,
+    ) -> None:
         self._settings = settings
+        self._interrupts = interrupts
         self._known = known
         self._progress = progress
         self._started = time.time()
@@ -62,6 +70,15 @@ class Recorder:
         self.wrong_use: WrongUse | None = None
         spec = load_spec()
         self.selected = {clause.id for clause in spec.clauses if self._why_left_out(clause) is None}
+
+    def breaks(self, why: str) -> None:
+        """The run says nothing about the server; the first reason is the one that is told."""
+        self.broken = self.broken or why
+
+    def ends_early(self, why: str) -> None:
+        """The same, and checks were left out."""
+        self.breaks(why)
+        self.cut_short = "the run ended early"
 
     @property
     def n_checked(self) -> int:
@@ -122,14 +139,16 @@ class Recorder:
             self.broken = f"the suite cannot read its own checks:\n{report.longreprtext}"
 
     def pytest_internalerror(self, excrepr: object) -> None:
-        self.broken = f"the suite broke:\n{excrepr}"
+        self.breaks(f"the suite broke:\n{excrepr}")
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if isinstance(excinfo.value, pytest.Session.Interrupted):  # session.shouldstop
             return
         is_ours = isinstance(excinfo.value, pytest.exit.Exception)
-        self.broken = str(excinfo.value) if is_ours else "interrupted"
-        self.cut_short = "the run ended early"
+        self.ends_early(str(excinfo.value) if is_ours else "interrupted")
+
+    def pytest_runtest_logstart(self) -> None:
+        self._interrupts.check()
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if session.shouldstop:

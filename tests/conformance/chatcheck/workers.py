@@ -24,12 +24,11 @@ from _pytest.runner import pytest_sessionfinish as tear_down
 from _pytest.runner import runtestprotocol
 
 from chatcheck import processes
+from chatcheck.interrupts import ENDS
 
 _END_SECONDS = 20.0  # to end what a worker has started
 # At least so many checks for each worker: a fork, and a server of its own, are not for nothing.
 _CHECKS_MIN = 2
-# What a worker hears only when it knows what to do then.
-_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ class Workers:
         process = multiprocessing.get_context("fork").Process(
             target=_work, args=(session, there, parents_ends), daemon=True
         )
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # until the worker knows what to do then
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         there.close()
         return _Worker(process, here)
 
@@ -161,9 +160,10 @@ def _end(worker: _Worker) -> None:
 
 def _work(session: pytest.Session, pipe: Connection, parents_ends: list[Connection]) -> None:
     """Make the checks whose numbers come through the pipe, until None comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then ends its workers
     signal.signal(signal.SIGTERM, _leave)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    for number in {*ENDS} - {signal.SIGTERM}:  # these are for the parent, which then ends its workers
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
     for end in parents_ends:  # so that the pipe breaks when the parent dies
         end.close()
     capture = session.config.pluginmanager.getplugin("capturemanager")

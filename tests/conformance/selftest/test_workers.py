@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import pytest
 
 from chatcheck import workers
+from chatcheck.interrupts import ENDS
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.timing import eventually
 
@@ -129,6 +130,7 @@ def test_a_worker_that_is_ended_while_it_says_why_leaves_no_traceback(pytester: 
     checks = """
 import os, time
 from chatcheck import workers
+from chatcheck.interrupts import ENDS
 
 says = workers._Said.__init__
 
@@ -235,17 +237,9 @@ def test_maxfail_ends_the_run(pytester: pytest.Pytester, url: str) -> None:
     result.assert_outcomes(failed=1)
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Children end at SIGINT, also if this process was started in the background, where it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", [1, 3])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDS)
 def test_an_interrupt_ends_the_workers_and_their_servers(
     number: signal.Signals, jobs: int, tmp_path: Path
 ) -> None:

@@ -1,5 +1,8 @@
 """Reports of a run: the data (model.py), and files made of it, a module for each kind."""
 
+import os
+import secrets
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,4 +41,23 @@ def _save(text: str, path: Path) -> None:
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
         sys.stdout.flush()
         return
-    path.write_text(text, encoding="utf-8", newline="\n")
+    real = Path(os.path.realpath(path))
+    if real.exists() and not real.is_file():  # /dev/null, a pipe
+        real.write_text(text, encoding="utf-8", newline="\n")
+    else:
+        _replace(real, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the file as a whole, or leave the one that is there."""
+    unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
+    try:
+        with unfinished.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
