@@ -469,6 +469,7 @@ close-leaves-traces           ID-3  (redis) a close frame leaves the traces
 reset-leaves-traces           ID-3  (redis) a reset leaves the traces
 end-leaves-traces             ID-3  (redis) the end of TCP without close frame leaves the traces
 traces-gone-late              ID-3  (redis) traces are gone after 3 s
+left-in-outage-stays          ID-3   (redis) the traces of who leaves while Redis is away stay
 close-leaves-key              ID-3  (redis) a close leaves the fd's own key
 set-late                      STORE-1  the set is written 300 ms after the reply
 set-is-list                   STORE-1  the fds are a list
@@ -509,6 +510,7 @@ first-50-repaired             STORE-8  only the first 50 connections' keys come 
 set-not-repaired              STORE-8  only the fd's keys come back
 deleted-not-delivered         STORE-8  who is deleted from the set gets nothing until it is back
 outage-hangs                  STORE-9  without Redis nothing is answered
+outage-one-by-one             STORE-9  each request of a connection waits for 0.8 s before it is unavailable
 outage-after-5-s              STORE-9  a hung Redis is noticed after 5 s
 outage-closes                 STORE-9  without Redis connections are closed
 outage-exits                  STORE-9  without Redis the server exits

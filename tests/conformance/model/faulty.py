@@ -419,6 +419,8 @@ class FaultyServer(Server):
             os._exit(1)
         if fault("outage-hangs") and reply.get("code") == "unavailable":
             raise Ignored
+        if fault("outage-one-by-one") and reply.get("code") == "unavailable":
+            await asyncio.sleep(0.8)
         if reply.get("code") == "unavailable":
             return self._answer_unavailable(connection, request, text)
         if reply["status"] == 0 and request.type == "sign":

@@ -100,6 +100,8 @@ class FaultyRedisStore(RedisStore):
         if fault("close-leaves-key"):
             await self._do(lambda: self._redis.srem(set_key(uid), fd))
             return
+        if fault("left-in-outage-stays") and not self._is_up:
+            return
         await super().forget(fd, uid)
         if fault("fd-reused"):
             self._free.append(fd)

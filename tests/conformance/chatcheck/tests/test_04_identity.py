@@ -192,7 +192,8 @@ ENDS: dict[str, Callable[[RawClient], None]] = {
 @pytest.mark.parametrize("how", ENDS)
 def test_a_device_that_ended_is_no_device_any_more(server: Server, how: str) -> None:
     """ID-3: "After a device closes, by the closing handshake or because TCP broke, its traces MUST be gone
-    within a second: nothing names it any more."
+    within a second: nothing names it any more. While the store is away, the second begins when the
+    server works again ([STORE-10])."
 
     What can be seen without a store: the devices that are left get everything once, a new connection nothing.
     """
@@ -215,7 +216,8 @@ def test_a_device_that_ended_is_no_device_any_more(server: Server, how: str) -> 
 @pytest.mark.parametrize("how", ENDS)
 def test_the_traces_of_a_device_that_ended_are_gone_within_a_second(server: Server, how: str) -> None:
     """ID-3: "After a device closes, by the closing handshake or because TCP broke, its traces MUST be gone
-    within a second: nothing names it any more."
+    within a second: nothing names it any more. While the store is away, the second begins when the
+    server works again ([STORE-10])."
     """
     uid = server.uid()
     stays, stays_fd = signed_with_fd(server, uid)
@@ -237,7 +239,8 @@ def test_the_traces_of_a_device_that_ended_are_gone_within_a_second(server: Serv
 @pytest.mark.needs("redis")
 def test_the_traces_of_a_device_that_has_moved_are_gone_from_both_uids(server: Server) -> None:
     """ID-3: "After a device closes, by the closing handshake or because TCP broke, its traces MUST be gone
-    within a second: nothing names it any more."
+    within a second: nothing names it any more. While the store is away, the second begins when the
+    server works again ([STORE-10])."
     """
     old, new = server.uid(), server.uid()
     raw = server.raw()
