@@ -17,8 +17,8 @@ struct sink;
 
 struct sink_ops {
     /* Send 'reply' to 'conn'. Copies it. What is sent to one connection leaves in the order of the
-     * calls; one whose peer reads so slowly that more than outbox_size_max bytes wait for it is
-     * closed instead ([WS-12]). */
+     * calls; a peer for which more than outbox_size_max bytes wait and that does not read is
+     * closed ([WS-12]). */
     void (*reply)(struct sink *sink, conn_id conn, const struct reply *reply);
 
     /* Send 'delivery' to each of the 'n' connections, as reply() does. Written as JSON once for

@@ -446,7 +446,9 @@ const struct setting settings[N_SETTINGS] = {
      .unit = "bytes"},
     {.name = "outbox-size-max",
      .metavar = "N",
-     .help = "Close a connection that reads so slowly that more than this waits for it.",
+     .help =
+         "Close a connection for which more than this waits, unless it takes a quarter of that\n"
+         "      every 5 s.",
      .type = &number_type,
      .default_value = "1048576",
      .offset = offsetof(struct config, outbox_size_max),
@@ -455,7 +457,7 @@ const struct setting settings[N_SETTINGS] = {
      .unit = "bytes"},
     {.name = "outboxes-size-max",
      .metavar = "N",
-     .help = "The same for all connections together: above it those that do not read are closed.",
+     .help = "Memory for all that waits; at it who reads nothing is closed, then the largest.",
      .type = &number_type,
      .default_value = "536870912",
      .offset = offsetof(struct config, outboxes_size_max),

@@ -33,6 +33,15 @@ struct inbox {
     size_t capacity;
 };
 
+/* How a peer reads for which the kernel has no room (slow_readers.c). All zero: it has. */
+struct slowness {
+    bool watched;      /* more waits than outbox_size_max */
+    bool unheard;      /* and it asks for more: no more requests for now */
+    uint32_t n_ticks;  /* since 'n_taken' was noted */
+    uint64_t n_taken;  /* bytes that its kernel had acknowledged then */
+    uint64_t moved_ms; /* when the kernel last had room, while it is blocked */
+};
+
 /* Owned by the transport: created in transport.c, destroyed when libwebsockets destroys its wsi. */
 struct connection {
     conn_id id;
@@ -44,17 +53,17 @@ struct connection {
     struct frame_guard guard;
     struct inbox inbox;
     struct outbox outbox;
-    size_t held_size;        /* bytes that libwebsockets keeps because the kernel has no room */
-    size_t counted_size;     /* what of both is counted in transport.outboxes_size */
+    size_t held_size;    /* bytes that libwebsockets keeps because the kernel has no room */
+    size_t counted_size; /* what of both is counted in transport.outboxes_size */
+    struct slowness slowness;
     struct address *address; /* NULL: addresses are not counted */
     struct throttle throttle;
     uint64_t heard_ms;        /* when the last byte came from the peer */
     uint64_t asked_ms;        /* when it was pinged first since then; 0: it was not */
     struct deadline deadline; /* of the next ping or its answer, of the close */
-    struct connection *next_to_flush;
-    uint16_t close_code; /* not 0: close with it when the outbox has left */
-    bool to_flush;       /* is in the transport's list of those that have something to say */
-    bool to_read;        /* is in the transport's list of those that may have more to read */
+    uint16_t close_code;      /* not 0: close with it when the outbox has left */
+    bool to_flush;            /* is in the transport's list of those that have something to say */
+    bool to_read;             /* is in the transport's list of those that may have more to read */
     bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
     bool to_drain;    /* the router was told that there is no room: it is told when there is */
     bool peer_closed; /* the peer's close frame came: libwebsockets answers it */

@@ -1,12 +1,14 @@
 #include "transport/outbox.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "chat/mem.h"
 
 enum {
     OUTBOX_CAPACITY_MIN = 256,
-    FIN = 0x80, /* an unfragmented message */
+    OUTBOX_SLACK_MAX = 65536, /* bytes that have left, for which nothing is moved */
+    FIN = 0x80,               /* an unfragmented message */
     LENGTH_16_BITS = 126,
     LENGTH_64_BITS = 127
 };
@@ -27,21 +29,39 @@ size_t frame_header_write(enum frame_opcode opcode, size_t len, uint8_t out[FRAM
     return 2 + n_bytes;
 }
 
+/* What has left is overwritten. */
+static void close_up(struct outbox *outbox)
+{
+    if (outbox->start > 0) {
+        uint8_t *first = outbox->memory + OUTBOX_HEADROOM;
+        memmove(first, first + outbox->start, outbox->len);
+        outbox->start = 0;
+    }
+}
+
+static void resize(struct outbox *outbox, size_t capacity)
+{
+    outbox->memory = mem_realloc(outbox->memory, OUTBOX_HEADROOM + capacity);
+    outbox->capacity = capacity;
+}
+
 static void make_room(struct outbox *outbox, size_t n)
 {
     size_t needed = outbox->len + n;
+    if (outbox->start + needed <= outbox->capacity) {
+        return;
+    }
+    close_up(outbox);
     if (needed <= outbox->capacity) {
         return;
     }
-    size_t capacity = outbox->capacity * 2;
+    /* What is not used is counted, too: a large one grows in smaller steps. */
+    size_t more = outbox->capacity < OUTBOX_SLACK_MAX ? outbox->capacity : outbox->capacity / 4;
+    size_t capacity = outbox->capacity + more;
     if (capacity < OUTBOX_CAPACITY_MIN) {
         capacity = OUTBOX_CAPACITY_MIN;
     }
-    if (capacity < needed) {
-        capacity = needed;
-    }
-    outbox->memory = mem_realloc(outbox->memory, OUTBOX_HEADROOM + capacity);
-    outbox->capacity = capacity;
+    resize(outbox, capacity < needed ? needed : capacity);
 }
 
 void outbox_append(struct outbox *outbox, enum frame_opcode opcode, struct str payload)
@@ -59,7 +79,46 @@ void outbox_append(struct outbox *outbox, enum frame_opcode opcode, struct str p
 
 uint8_t *outbox_bytes(struct outbox *outbox)
 {
-    return outbox->memory + OUTBOX_HEADROOM;
+    return outbox->memory + OUTBOX_HEADROOM + outbox->start;
+}
+
+/* Of the frame that begins with 'header', which frame_header_write() wrote. */
+static size_t frame_size(const uint8_t *header)
+{
+    size_t n_bytes = header[1] == LENGTH_16_BITS ? 2 : header[1] == LENGTH_64_BITS ? 8 : 0;
+    size_t len = n_bytes == 0 ? header[1] : 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        len = len << 8 | header[2 + i];
+    }
+    return 2 + n_bytes + len;
+}
+
+size_t outbox_frame_end(const struct outbox *outbox, size_t n)
+{
+    const uint8_t *first = outbox->memory + OUTBOX_HEADROOM + outbox->start;
+    size_t end = 0;
+    while (end < n) {
+        end += frame_size(first + end);
+    }
+    return end;
+}
+
+void outbox_drop(struct outbox *outbox, size_t n)
+{
+    assert(n <= outbox->len);
+    outbox->start += n;
+    outbox->len -= n;
+    if (outbox->len == 0) {
+        outbox_clear(outbox);
+    } else if (outbox->start > outbox->len + OUTBOX_SLACK_MAX) {
+        close_up(outbox); /* moves fewer bytes than have left */
+        resize(outbox, outbox->len);
+    }
+}
+
+size_t outbox_allocated(const struct outbox *outbox)
+{
+    return outbox->memory == NULL ? 0 : OUTBOX_HEADROOM + outbox->capacity;
 }
 
 void outbox_clear(struct outbox *outbox)

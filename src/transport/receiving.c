@@ -6,15 +6,20 @@ enum {
     READS_A_TURN = 16
 }; /* of one connection, before others have theirs */
 
+static bool is_stopped(const struct connection *connection)
+{
+    return connection->braked || connection->throttled || connection->slowness.unheard;
+}
+
 void connection_receive_more(struct connection *connection)
 {
-    bool stop = connection->braked || connection->throttled;
-    lws_rx_flow_control(connection->wsi, stop ? 0 : 1);
+    lws_rx_flow_control(connection->wsi, is_stopped(connection) ? 0 : 1);
 }
 
 void connection_throttle(struct connection *connection)
 {
     const struct transport_options *options = &connection->transport->options;
+    slow_reader_asks(connection);
     if (options->request_rate_max == 0 ||
         !throttle_take(&connection->throttle, options->request_rate_max, options->request_burst_max,
                        loop_now_ms(connection->loop)) ||
@@ -69,7 +74,7 @@ static void read_on(struct connection *connection)
         .revents = LWS_POLLIN,
     };
     connection->to_read = false;
-    if (connection->state == CONNECTION_OPEN && !connection->braked && !connection->throttled) {
+    if (connection->state == CONNECTION_OPEN && !is_stopped(connection)) {
         lws_service_fd(connection->transport->context, &ready);
     }
 }

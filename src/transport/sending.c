@@ -2,8 +2,10 @@
  *
  * The number of system calls decides how fast the server is. So nothing is written when the
  * router says it: frames gather in the outbox of each connection, and before the loop sleeps
- * each outbox is handed over in one lws_write(LWS_WRITE_RAW)
+ * each outbox is written in one send(). libwebsockets writes its own pongs and close frames, and
+ * the rest of a frame that the kernel took in part
  * (docs/decisions/0003-one-write-a-turn.md). */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -15,6 +17,7 @@
 
 enum {
     CLOSE_POLICY = 1008,
+    HELD_OVERHEAD = 64,       /* bytes that libwebsockets adds to what it keeps */
     CLOSE_TIMEOUT_MS = 2000,  /* for the peer to answer our close frame */
     CLOSE_UNANSWERED_MS = 100 /* for our close frame to leave */
 };
@@ -44,25 +47,16 @@ void connection_count_outbox(struct connection *connection)
 {
     struct transport *transport = connection->transport;
     transport->outboxes_size -= connection->counted_size;
-    connection->counted_size = connection->outbox.len + connection->held_size;
+    connection->counted_size = outbox_allocated(&connection->outbox) + connection->held_size;
     transport->outboxes_size += connection->counted_size;
 }
 
-/* Close without waiting for the peer to take what it has not read. */
-static void close_at_once(struct connection *connection)
+void connection_close_at_once(struct connection *connection)
 {
     outbox_clear(&connection->outbox);
     connection_count_outbox(connection);
     connection_close(connection, CLOSE_POLICY);
     transport_attend(connection);
-}
-
-/* [WS-12] A peer that does not read is closed before it costs more memory than it may. */
-static void close_slow_reader(struct connection *connection)
-{
-    log_line(LOG_WARN, "slow_reader_closed", "connection=%llu waiting_bytes=%zu",
-             (unsigned long long)connection->id, connection->outbox.len);
-    close_at_once(connection);
 }
 
 static bool sends(const struct connection *connection)
@@ -71,47 +65,68 @@ static bool sends(const struct connection *connection)
            connection->close_code == 0;
 }
 
+/* The kernel has no room. The rest of a frame of which it took a part is libwebsockets', which
+ * may have a pong to send and must not send it into the middle. */
+static void block(struct connection *connection, size_t n_taken)
+{
+    struct outbox *outbox = &connection->outbox;
+    size_t end = outbox_frame_end(outbox, n_taken);
+    connection->blocked = true;
+    connection->slowness.moved_ms = loop_now_ms(connection->loop);
+    if (end > n_taken) {
+        connection->held_size = end - n_taken + HELD_OVERHEAD;
+        (void)lws_write(connection->wsi, outbox_bytes(outbox) + n_taken, end - n_taken,
+                        LWS_WRITE_RAW);
+    }
+    outbox_drop(outbox, end);
+    lws_callback_on_writable(connection->wsi);
+}
+
+/* Of an error the loop tells libwebsockets, which reports it as a close. */
 static void write_out(struct connection *connection)
 {
-    size_t len = connection->outbox.len;
-    if (len > 0) {
-        /* What the kernel does not take, libwebsockets keeps; an error it reports as a close. */
-        (void)lws_write(connection->wsi, outbox_bytes(&connection->outbox), len, LWS_WRITE_RAW);
-        outbox_clear(&connection->outbox);
-    }
+    struct outbox *outbox = &connection->outbox;
     if (lws_partial_buffered(connection->wsi)) {
-        connection->blocked = true;
-        connection->held_size += len; /* at most */
-        lws_callback_on_writable(connection->wsi);
+        block(connection, 0); /* behind a pong */
+    } else if (outbox->len > 0) {
+        ssize_t n = send(connection->socket, outbox_bytes(outbox), outbox->len, MSG_NOSIGNAL);
+        size_t n_taken = n > 0 ? (size_t)n : 0;
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            outbox_clear(outbox);
+        } else if (n_taken < outbox->len) {
+            block(connection, n_taken);
+        } else {
+            outbox_clear(outbox);
+        }
     }
     connection_count_outbox(connection);
 }
 
-/* [WS-12] All outboxes together have their limit, too: above it, whoever does not read is
- * closed, and the others are written to at once. */
-static void relieve(struct connection *connection)
+void connection_offer(struct connection *connection)
 {
-    const struct transport *transport = connection->transport;
-    if (transport->outboxes_size <= transport->options.outboxes_size_max) {
-        return;
-    }
-    if (connection->blocked) {
-        close_slow_reader(connection);
-    } else {
+    if (!connection->blocked) {
         write_out(connection);
     }
 }
 
+/* [WS-12] Write, then judge: what was not offered to the kernel yet makes no slow reader. */
 static void append(struct connection *connection, struct str text)
 {
-    if (connection->outbox.len + text.len > connection->transport->options.outbox_size_max) {
-        close_slow_reader(connection);
-        return;
+    struct transport *transport = connection->transport;
+    size_t size_max = transport->options.outbox_size_max;
+    if (connection_waiting(connection) + FRAME_HEADER_SIZE_MAX + text.len > size_max) {
+        connection_offer(connection);
     }
     outbox_append(&connection->outbox, FRAME_TEXT, text);
     connection_count_outbox(connection);
     mark_to_flush(connection);
-    relieve(connection);
+    if (connection_waiting(connection) > size_max) {
+        slow_reader_watch(connection);
+    }
+    if (transport->outboxes_size > transport->options.outboxes_size_max) {
+        connection_offer(connection);
+        outboxes_limit(transport);
+    }
 }
 
 static struct connection *find(struct sink *sink, conn_id conn)
@@ -155,6 +170,7 @@ static void send_ping(struct sink *sink, conn_id conn, struct str payload)
     struct connection *connection = find(sink, conn);
     if (sends(connection)) {
         outbox_append(&connection->outbox, FRAME_PING, payload);
+        connection_count_outbox(connection);
         mark_to_flush(connection);
     }
 }
@@ -214,9 +230,7 @@ static void flush(struct connection *connection)
     if (connection->state != CONNECTION_OPEN) {
         return;
     }
-    if (!connection->blocked) {
-        write_out(connection);
-    }
+    connection_offer(connection);
     if (connection->to_drain && has_room(connection)) {
         connection->to_drain = false;
         router_drained(connection->transport->router, connection->id);
@@ -239,6 +253,7 @@ void transport_flush(void *context)
         }
     }
     transport->to_flush.n = 0;
+    transport->n_offered = 0;
 }
 
 void connection_writeable(struct connection *connection)
@@ -246,6 +261,7 @@ void connection_writeable(struct connection *connection)
     if (connection->blocked && !lws_partial_buffered(connection->wsi)) {
         connection->blocked = false;
         connection->held_size = 0;
+        connection_heard(connection); /* it has read: [WS-10] */
         flush(connection);
     }
 }
@@ -298,6 +314,8 @@ static void begin_close(struct connection *connection)
     connection->state = CONNECTION_CLOSING;
     connection->guard.close_passes = true;
     limit_close(connection);
+    outbox_clear(&connection->outbox); /* nothing more is sent */
+    connection_count_outbox(connection);
     lws_rx_flow_control(connection->wsi, 1); /* the peer's close frame has to be read */
     if (!connection->peer_closed) {
         lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code, NULL, 0);
@@ -403,7 +421,7 @@ static void check_life(struct connection *connection)
     log_line(LOG_INFO, "silent_peer_dropped", "connection=%llu silent_ms=%llu",
              (unsigned long long)connection->id,
              (unsigned long long)(now_ms - connection->heard_ms));
-    close_at_once(connection);
+    connection_close_at_once(connection);
 }
 
 static void deadline_expired(void *context, struct deadline *deadline)
@@ -416,7 +434,8 @@ static void deadline_expired(void *context, struct deadline *deadline)
         return;
     }
     if (connection->state == CONNECTION_OPEN) {
-        close_at_once(connection); /* it was to be closed, but what waits for it does not leave */
+        connection_close_at_once(
+            connection); /* it was to be closed, but what waits for it does not leave */
         return;
     }
     connection_kill(connection);
@@ -431,6 +450,7 @@ void transport_tick(void *context)
     if (transport->handshakes != NULL) {
         handshakes_tick(transport->handshakes);
     }
+    slow_readers_tick(transport);
     router_tick(transport->router);
     log_tell_left_out();
 }

@@ -37,7 +37,9 @@ struct transport {
     struct conn_list to_attend; /* transport_attend() */
     struct conn_list to_read;   /* there may be more to read: transport_read_on() */
     struct conn_list throttled; /* wait for a token */
-    size_t outboxes_size; /* bytes that wait in all outboxes, and behind them in the library */
+    struct conn_list watched;   /* slow readers: slow_readers.c */
+    size_t n_offered; /* of to_flush: what waits for them was offered to the kernel in this turn */
+    size_t outboxes_size; /* memory of all outboxes, and of what the library keeps of them */
     size_t inboxes_size;  /* bytes of messages of which a part has come */
     struct addresses *addresses;
     struct handshakes *handshakes; /* NULL when stopping */
@@ -80,6 +82,29 @@ void transport_flush(void *transport);
 
 /* What waits to leave has changed: count it with all others'. */
 void connection_count_outbox(struct connection *connection);
+
+/* Offer to the kernel what waits, unless it has no room. */
+void connection_offer(struct connection *connection);
+
+/* Forget what waits, and close with 1008 without waiting for the peer. */
+void connection_close_at_once(struct connection *connection);
+
+/* slow_readers.c: [WS-12] who is closed because too much waits for it. */
+
+/* Bytes that wait for this peer because the kernel has no room for them, or were not offered. */
+size_t connection_waiting(const struct connection *connection);
+
+/* Too much waits for it although all was offered: it has to take some, or it is closed. */
+void slow_reader_watch(struct connection *connection);
+
+/* A request came. Nothing more is read of a peer that asks and does not read. */
+void slow_reader_asks(struct connection *connection);
+
+/* One tick of the wheel. */
+void slow_readers_tick(struct transport *transport);
+
+/* Outboxes have grown: if all together are too large, those that do not read are closed. */
+void outboxes_limit(struct transport *transport);
 
 /* The kernel has room again for this connection. */
 void connection_writeable(struct connection *connection);

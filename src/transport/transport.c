@@ -380,6 +380,7 @@ void transport_destroy(struct transport *transport)
     id_table_destroy(transport->connections);
     addresses_destroy(transport->addresses);
     free(transport->throttled.ids);
+    free(transport->watched.ids);
     free(transport->to_flush.ids);
     free(transport->to_attend.ids);
     free(transport->to_read.ids);

@@ -83,6 +83,62 @@ static void test_clear_gives_memory_back(void **state)
     assert_int_equal(outbox.capacity, 0);
 }
 
+static void test_frame_end_is_where_a_part_of_a_frame_ends(void **state)
+{
+    (void)state;
+    struct outbox outbox = {0};
+    static char text[70000];
+    static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536};
+    size_t end = 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        outbox_append(&outbox, FRAME_TEXT, (struct str){text, sizes[i]});
+    }
+
+    assert_int_equal(outbox_frame_end(&outbox, 0), 0);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint8_t header[FRAME_HEADER_SIZE_MAX];
+        size_t start = end;
+        end += frame_header_write(FRAME_TEXT, sizes[i], header) + sizes[i];
+        assert_int_equal(outbox_frame_end(&outbox, start + 1), end);
+        assert_int_equal(outbox_frame_end(&outbox, end - 1), end);
+        assert_int_equal(outbox_frame_end(&outbox, end), end);
+    }
+    outbox_clear(&outbox);
+}
+
+/* What has left is forgotten, what follows keeps its order, and memory goes back. */
+static void test_drop_of_what_has_left(void **state)
+{
+    (void)state;
+    struct outbox outbox = {0};
+    static char text[1000];
+    enum {
+        FRAME = 4 + sizeof(text),
+        N = 1000
+    };
+    for (size_t i = 0; i < N; i++) {
+        memset(text, (int)i, sizeof(text));
+        outbox_append(&outbox, FRAME_TEXT, (struct str){text, sizeof(text)});
+    }
+    assert_true(outbox_allocated(&outbox) >= N * FRAME);
+
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(outbox.len, (N - i) * FRAME);
+        assert_int_equal(outbox_bytes(&outbox)[FRAME - 1], i & 0xff);
+        outbox_drop(&outbox, FRAME);
+        assert_true(outbox_allocated(&outbox) <= 2 * outbox.len + 1100000);
+        if (i == N - 10) {
+            assert_true(outbox_allocated(&outbox) <= 3 * 65536);
+            memset(text, 'x', sizeof(text));
+            outbox_append(&outbox, FRAME_TEXT, (struct str){text, sizeof(text)});
+            assert_int_equal(outbox_bytes(&outbox)[outbox.len - 1], 'x');
+            outbox.len -= FRAME;
+        }
+    }
+    assert_int_equal(outbox_allocated(&outbox), 0);
+    assert_null(outbox.memory);
+}
+
 /* libwebsockets may write into the bytes in front. */
 static void test_bytes_have_headroom(void **state)
 {
@@ -101,6 +157,8 @@ int main(void)
         cmocka_unit_test(test_append_puts_frames_behind_each_other),
         cmocka_unit_test(test_append_grows_and_keeps_all),
         cmocka_unit_test(test_clear_gives_memory_back),
+        cmocka_unit_test(test_frame_end_is_where_a_part_of_a_frame_ends),
+        cmocka_unit_test(test_drop_of_what_has_left),
         cmocka_unit_test(test_bytes_have_headroom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

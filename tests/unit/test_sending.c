@@ -386,7 +386,67 @@ static bool is_gone(void *ctx)
     return connection_of(ctx, 1) == NULL;
 }
 
-/* [WS-12] Closed when more waits for it than may; what waited is given back; nobody else
+static void ends_its_half(struct client *client)
+{
+    shutdown(client->fd, SHUT_WR);
+}
+
+/* Say 'n' times 60,000 bytes to it, in one turn. */
+static void when_burst(struct slow_reader *slow, size_t n)
+{
+    char *body = long_body(60000);
+    for (size_t i = 0; i < n; i++) {
+        when_delivers(slow->fixture, slow->id, body);
+    }
+    slow->n_said += n;
+    free(body);
+}
+
+static void when_ticks(struct fixture *f, int n)
+{
+    for (int i = 0; i < n; i++) {
+        slow_readers_tick(f->transport);
+    }
+}
+
+enum {
+    WATCH_TICKS = 50 /* in which a watched reader has to take something */
+};
+
+/* [WS-12] [MSG-2] What one turn brings is no fault of the reader. */
+static void test_burst_for_a_reader_arrives_whole(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct slow_reader reader = {f, bob, 1, 0};
+
+    when_burst(&reader, 100);
+
+    then_reads_all(&reader);
+    then_nothing(bob);
+    assert_int_equal(f->transport->outboxes_size, 0);
+    when_ticks(f, 1);
+    assert_int_equal(f->transport->watched.n, 0);
+}
+
+/* What the kernel takes is no longer in memory, while the burst goes on. */
+static void test_burst_is_offered_to_the_kernel_before_it_is_too_much(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    (void)given_user(f, "bob");
+    struct slow_reader reader = {f, NULL, 1, 0};
+
+    when_burst(&reader, 2);
+
+    assert_in_range(connection_of(f, 1)->outbox.len, 1, 65536);
+    assert_false(connection_of(f, 1)->slowness.watched);
+}
+
+/* [WS-12] Closed when it takes nothing of too much; what waited is given back; nobody else
  * notices. */
 static void test_reader_that_is_too_slow_is_closed(void **state)
 {
@@ -396,10 +456,12 @@ static void test_reader_that_is_too_slow_is_closed(void **state)
     struct slow_reader slow = given_slow_reader(f);
     struct client *bob = given_user(f, "bob");
     when_blocked(&slow);
-    char *body = long_body(60000);
 
+    when_burst(&slow, 1);
+    assert_true(connection_of(f, 1)->slowness.watched);
+    when_ticks(f, WATCH_TICKS / 2);
     assert_int_equal(connection_of(f, 1)->close_code, 0);
-    when_delivers(f, 1, body);
+    when_ticks(f, 2 * WATCH_TICKS); /* at first its kernel may have taken some */
 
     assert_null(connection_of(f, 1)->outbox.memory);
     then_n_signed(f, 1);
@@ -408,7 +470,120 @@ static void test_reader_that_is_too_slow_is_closed(void **state)
     then_text(bob, SENT);
     when_its_time_is_up(f);
     assert_true(run_until(f, is_gone, f)); /* though it still does not read */
-    free(body);
+    assert_int_equal(f->transport->outboxes_size, 0);
+}
+
+static bool has_taken_some(void *ctx)
+{
+    struct slow_reader *slow = ctx;
+    client_read(slow->client);
+    return slow->client->n_in > 3 * 65536;
+}
+
+/* [WS-12] As long as it reads it stays, however much waits. */
+static void test_reader_that_takes_some_in_time_stays(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    when_burst(&slow, 20);
+
+    when_ticks(f, WATCH_TICKS / 2);
+    assert_true(run_until(f, has_taken_some, &slow));
+    when_ticks(f, WATCH_TICKS);
+
+    assert_int_equal(connection_of(f, 1)->close_code, 0);
+    then_reads_all(&slow);
+    then_nothing(slow.client);
+}
+
+/* [WS-12] Who asks and does not read its replies is not read any more, and nothing is lost. */
+static void test_requests_of_a_reader_that_does_not_read_wait(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    when_burst(&slow, 1);
+
+    for (int i = 0; i < 10; i++) {
+        when_says(slow.client, MSG("slow", "1"));
+        run_for(f, 5);
+    }
+
+    assert_true(connection_of(f, 1)->slowness.unheard);
+    assert_in_range(connection_of(f, 1)->outbox.len, 120000, 120000 + 200);
+    then_reads_all(&slow);
+    for (int i = 0; i < 10; i++) {
+        then_text(slow.client, DELIVERY("slow", "1"));
+        then_text(slow.client, SENT);
+    }
+    assert_false(connection_of(f, 1)->slowness.unheard);
+}
+
+/* [ID-3] Its end is seen all the same. */
+static void test_reader_that_is_not_heard_and_leaves_has_no_traces(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    when_burst(&slow, 1);
+    when_says(slow.client, MSG("slow", "1"));
+    run_for(f, 5);
+    assert_true(connection_of(f, 1)->slowness.unheard);
+
+    ends_its_half(slow.client);
+
+    then_n_signed(f, 0);
+}
+
+/* All outboxes have a limit that always holds. [WS-12] Those that hold pay: first who takes
+ * nothing, though a burst for a reader is larger. */
+static void test_who_takes_nothing_pays_for_all(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outboxes_size_max = 1000000;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    when_burst(&slow, 5);
+    (void)given_user(f, "bob");
+    struct slow_reader reader = {f, f->clients, 2, 0};
+    connection_of(f, 1)->slowness.moved_ms -= 1000; /* so long ago */
+
+    while (connection_of(f, 1)->close_code == 0) {
+        assert_in_range(reader.n_said, 0, 500);
+        when_burst(&reader, 1);
+    }
+
+    assert_int_equal(connection_of(f, 2)->close_code, 0);
+    assert_in_range(f->transport->outboxes_size, 0, 1000000);
+    then_reads_all(&reader);
+}
+
+/* Then who holds the most. */
+static void test_who_holds_the_most_pays_for_all(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outboxes_size_max = 1000000;
+    given_server(f);
+    struct slow_reader small = given_slow_reader(f);
+    when_blocked(&small);
+    struct slow_reader large = given_slow_reader(f);
+    when_blocked(&large);
+    connection_of(f, 1)->slowness.moved_ms = loop_now_ms(f->loop);
+    connection_of(f, 2)->slowness.moved_ms = loop_now_ms(f->loop);
+
+    when_burst(&large, 20);
+
+    assert_int_equal(connection_of(f, 1)->close_code, 0);
+    assert_int_not_equal(connection_of(f, 2)->close_code, 0);
+    assert_in_range(f->transport->outboxes_size, 0, 1000000);
 }
 
 /* [ORDER-4], [WS-12] A close waits behind what the kernel does not take, but not without end. */
@@ -434,11 +609,6 @@ static void test_close_of_a_reader_that_does_not_read_is_cut(void **state)
 static void sends_a_close(struct client *client)
 {
     when_sends(client, CLOSE, STR("\x03\xe8"));
-}
-
-static void ends_its_half(struct client *client)
-{
-    shutdown(client->fd, SHUT_WR);
 }
 
 /* [ID-3] Whichever way a peer goes that has not read what it was sent, its traces go with it. */
@@ -693,7 +863,14 @@ int main(void)
         TRANSPORT_TEST(test_close_that_is_not_answered_is_cut),
         TRANSPORT_TEST(test_nothing_is_received_behind_a_close),
         TRANSPORT_TEST(test_reader_that_is_slow_for_a_while_gets_everything),
+        TRANSPORT_TEST(test_burst_for_a_reader_arrives_whole),
+        TRANSPORT_TEST(test_burst_is_offered_to_the_kernel_before_it_is_too_much),
         TRANSPORT_TEST(test_reader_that_is_too_slow_is_closed),
+        TRANSPORT_TEST(test_reader_that_takes_some_in_time_stays),
+        TRANSPORT_TEST(test_requests_of_a_reader_that_does_not_read_wait),
+        TRANSPORT_TEST(test_reader_that_is_not_heard_and_leaves_has_no_traces),
+        TRANSPORT_TEST(test_who_takes_nothing_pays_for_all),
+        TRANSPORT_TEST(test_who_holds_the_most_pays_for_all),
         TRANSPORT_TEST(test_close_of_a_reader_that_does_not_read_is_cut),
         TRANSPORT_TEST(test_reader_that_does_not_read_and_leaves_has_no_traces),
         TRANSPORT_TEST(test_close_leaves_behind_what_the_kernel_did_not_take),
