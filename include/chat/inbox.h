@@ -42,8 +42,7 @@ typedef void inbox_read_fn(void *ctx, const struct inbox_page *page);
 struct inbox_ops {
     /* Read at most 'n_max' messages of 'uid' behind 'after', or, if that is NULL, behind what is
      * confirmed; with 0 only what the page says of the inbox. Copies its arguments. 'read' fires
-     * exactly once, from a later turn; at destroy() inside that, with ERR_UNAVAILABLE. Messages
-     * come behind all that other nodes had sent before they were read, broadcasts, too: nodes.h. */
+     * exactly once, from a later turn; at destroy() inside that, with ERR_UNAVAILABLE. */
     void (*read)(struct mapping_store *store, struct str uid, const struct message_id *after,
                  size_t n_max, inbox_read_fn *read, void *ctx);
 

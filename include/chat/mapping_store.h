@@ -79,11 +79,6 @@ struct mapping_store_ops {
     void (*broadcast)(struct mapping_store *store, const struct message *message,
                       mapping_done_fn *done, void *ctx);
 
-    /* Call 'done' when all that was sent on other nodes before this call, and is for this one, has
-     * been told (nodes.h); at once if there is nothing to wait for. ERR_UNAVAILABLE if that takes
-     * longer than the store's time limit for a command, or cannot be known. */
-    void (*settle)(struct mapping_store *store, mapping_done_fn *done, void *ctx);
-
     /* From now on tell 'ctx' what comes from other nodes (nodes.h). Before the first turn of the
      * loop. Borrows 'events'. */
     void (*listen)(struct mapping_store *store, const struct node_events *events, void *ctx);

@@ -14,17 +14,18 @@
 struct node_events {
     /* A message that was sent on another node to 'to'. With history it has its id, 'previous' is as
      * in struct sent, and its body may have been left out; without, each is told once. Messages and
-     * broadcasts are told in the order in which they were sent. Borrows all. */
+     * broadcasts of one connection are told in the order in which they were sent. Borrows all. */
     void (*arrived)(void *ctx, struct str to, const struct delivery *delivery,
                     struct message_id previous, const conn_id *devices, size_t n);
 
-    /* A broadcast that was sent on another node. */
-    void (*broadcast_arrived)(void *ctx, const struct delivery *delivery);
+    /* A broadcast that was sent on another node. 'devices': all of this process, but for those that
+     * were bound when it had been sent already ([CAST-6]). */
+    void (*broadcast_arrived)(void *ctx, const struct delivery *delivery, const conn_id *devices,
+                              size_t n);
 
     /* With history: 'newest' is, or was a moment ago, the last message of 'uid'. Told for every
      * local uid from time to time, after the store was away, and when a message is sent again:
-     * what a device has not got yet is in the inbox. Told behind all that was told to this node
-     * before the message was stored. */
+     * what a device has not got yet is in the inbox. */
     void (*newest_known)(void *ctx, struct str uid, struct message_id newest,
                          const conn_id *devices, size_t n);
 };

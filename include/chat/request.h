@@ -70,7 +70,6 @@ struct delivery {
     struct str body;      /* JSON text */
     struct message_id id; /* with history: [HIST-3]; else none */
     bool is_broadcast;    /* [CAST-2] */
-    bool is_from_node;    /* it was sent on another node: SPEC 8 */
 };
 
 #endif

@@ -11,9 +11,10 @@
  * devices_rotate(). */
 struct device {
     conn_id id;
+    struct message_id behind;
     struct user *user;
-    struct device *before; /* in the line */
-    struct device *behind;
+    struct device *previous; /* in the line */
+    struct device *next;
 };
 
 /* A uid with at least one device. Owned by the table of users. */
@@ -29,7 +30,7 @@ struct devices {
     struct str_table *users;
     struct device *first; /* of the line */
     struct device *last;
-    conn_id *found; /* what devices_find() lends */
+    conn_id *found; /* what is lent */
     size_t found_capacity;
 };
 
@@ -83,10 +84,10 @@ static void user_remove(struct devices *devices, struct user *user, conn_id id)
 
 static void line_append(struct devices *devices, struct device *device)
 {
-    device->before = devices->last;
-    device->behind = NULL;
+    device->previous = devices->last;
+    device->next = NULL;
     if (devices->last != NULL) {
-        devices->last->behind = device;
+        devices->last->next = device;
     } else {
         devices->first = device;
     }
@@ -95,19 +96,19 @@ static void line_append(struct devices *devices, struct device *device)
 
 static void line_remove(struct devices *devices, struct device *device)
 {
-    if (device->before != NULL) {
-        device->before->behind = device->behind;
+    if (device->previous != NULL) {
+        device->previous->next = device->next;
     } else {
-        devices->first = device->behind;
+        devices->first = device->next;
     }
-    if (device->behind != NULL) {
-        device->behind->before = device->before;
+    if (device->next != NULL) {
+        device->next->previous = device->previous;
     } else {
-        devices->last = device->before;
+        devices->last = device->previous;
     }
 }
 
-void devices_bind(struct devices *devices, conn_id id, struct str uid)
+void devices_bind(struct devices *devices, conn_id id, struct str uid, struct message_id behind)
 {
     assert(id != CONN_NONE && uid.len > 0);
     struct device *device = id_table_get(devices->by_id, id);
@@ -122,6 +123,7 @@ void devices_bind(struct devices *devices, conn_id id, struct str uid)
     } else {
         device = mem_alloc(sizeof *device);
         device->id = id;
+        device->behind = behind;
         id_table_put(devices->by_id, id, device);
     }
     device->user = user;
@@ -146,6 +148,15 @@ struct str devices_uid(const struct devices *devices, conn_id id)
     return device != NULL ? device->user->entry.key : (struct str){NULL, 0};
 }
 
+static void reserve_found(struct devices *devices, size_t n)
+{
+    if (n > devices->found_capacity) {
+        devices->found_capacity = n * 2;
+        devices->found =
+            mem_realloc(devices->found, devices->found_capacity * sizeof *devices->found);
+    }
+}
+
 size_t devices_find(struct devices *devices, struct str uid, const conn_id **out)
 {
     const struct user *user = (const struct user *)str_table_get(devices->users, uid);
@@ -153,14 +164,30 @@ size_t devices_find(struct devices *devices, struct str uid, const conn_id **out
     if (user == NULL) {
         return 0;
     }
-    if (user->n_ids > devices->found_capacity) {
-        devices->found_capacity = user->capacity;
-        devices->found =
-            mem_realloc(devices->found, devices->found_capacity * sizeof *devices->found);
-    }
+    reserve_found(devices, user->n_ids);
     memcpy(devices->found, user->ids, user->n_ids * sizeof *user->ids);
     *out = devices->found;
     return user->n_ids;
+}
+
+size_t devices_bound_before(struct devices *devices, struct message_id id, const conn_id **out)
+{
+    size_t n = 0;
+    reserve_found(devices, devices_count(devices));
+    for (const struct device *device = devices->first; device != NULL; device = device->next) {
+        if (message_id_compare(device->behind, id) < 0) {
+            devices->found[n++] = device->id;
+        }
+    }
+    *out = devices->found;
+    return n;
+}
+
+void devices_bound_before_all(struct devices *devices)
+{
+    for (struct device *device = devices->first; device != NULL; device = device->next) {
+        device->behind = MESSAGE_ID_NONE;
+    }
 }
 
 size_t devices_count(const struct devices *devices)

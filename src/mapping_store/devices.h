@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "chat/conn_id.h"
+#include "chat/message_id.h"
 #include "chat/str.h"
 
 struct devices;
@@ -17,8 +18,10 @@ struct devices *devices_create(void);          /* caller owns */
 void devices_destroy(struct devices *devices); /* NULL is allowed */
 
 /* Make 'device' a device of 'uid' and of no other. Copies 'uid'. A device of 'uid' keeps its
- * place. */
-void devices_bind(struct devices *devices, conn_id device, struct str uid);
+ * place. If it was no device yet, it comes behind the entry 'behind' of this node's queue; none:
+ * before all that are to come. */
+void devices_bind(struct devices *devices, conn_id device, struct str uid,
+                  struct message_id behind);
 
 /* False: it was not bound. */
 bool devices_unbind(struct devices *devices, conn_id device);
@@ -30,6 +33,12 @@ struct str devices_uid(const struct devices *devices, conn_id device);
  * that is lent until the next call. So the caller may bind and unbind while it walks through
  * them. */
 size_t devices_find(struct devices *devices, struct str uid, const conn_id **out);
+
+/* Those that do not come behind the queue's entry 'id'. Lent as above. */
+size_t devices_bound_before(struct devices *devices, struct message_id id, const conn_id **out);
+
+/* The queue is another one: from now on no device comes behind any of its entries. */
+void devices_bound_before_all(struct devices *devices);
 
 size_t devices_count(const struct devices *devices);
 

@@ -86,15 +86,9 @@ static void memory_broadcast(struct mapping_store *base, const struct message *m
     pending_done(store->pending, op, store->err);
 }
 
-static void memory_settle(struct mapping_store *base, mapping_done_fn *done, void *ctx)
-{
-    (void)base; /* There are no other nodes. */
-    done(ctx, ERR_OK);
-}
-
 static void memory_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
 {
-    (void)base; /* Nor anything from them. */
+    (void)base; /* There are no other nodes. */
     (void)events;
     (void)ctx;
 }
@@ -216,7 +210,6 @@ static const struct mapping_store_ops memory_ops = {
     .unbind = memory_unbind,
     .send = memory_send,
     .broadcast = memory_broadcast,
-    .settle = memory_settle,
     .listen = memory_listen,
     .trouble = memory_trouble,
     .close = memory_close,

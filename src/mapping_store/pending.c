@@ -97,7 +97,7 @@ static void answer_bind(struct pending *pending, const struct op *op)
 {
     id_table_take(pending->binds, op->device);
     if (op->err == ERR_OK) {
-        devices_bind(pending->devices, op->device, op_uid(op));
+        devices_bind(pending->devices, op->device, op_uid(op), op->behind);
     }
     op->answered.bound(op->ctx, op->device, op->err);
 }

@@ -35,9 +35,10 @@ struct op {
     void *store; /* for the store's own use: */
     size_t n_asked;
     bool has_failed;
-    conn_id device;         /* OP_BIND */
-    struct message message; /* OP_SEND, OP_BROADCAST: borrowed from the caller */
-    bool done;              /* the answer is known: */
+    conn_id device;           /* OP_BIND, */
+    struct message_id behind; /* as devices_bind() takes it */
+    struct message message;   /* OP_SEND, OP_BROADCAST: borrowed from the caller */
+    bool done;                /* the answer is known: */
     enum err err;
     struct message_id id; /* with history: as in struct sent */
     struct message_id previous;

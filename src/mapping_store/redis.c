@@ -70,17 +70,6 @@ static void redis_broadcast(struct mapping_store *base, const struct message *me
     op_start(store, pending_broadcast(store->pending, message, done, ctx));
 }
 
-/* While the store starts this node is unknown to the others, and has been told nothing. */
-static void redis_settle(struct mapping_store *base, mapping_done_fn *done, void *ctx)
-{
-    struct redis_store *store = as_redis(base);
-    if (store->state == STORE_STARTING) {
-        done(ctx, ERR_OK);
-    } else {
-        redis_queue_wait(store, done, ctx);
-    }
-}
-
 static void redis_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
 {
     struct redis_store *store = as_redis(base);
@@ -195,7 +184,6 @@ static void on_lost(void *ctx)
 {
     struct redis_store *store = ctx;
     store->is_joining = false;
-    redis_queue_waits_fail(store);
     if (store->state != STORE_CLOSED) {
         set_state(store, STORE_AWAY);
     }
@@ -276,7 +264,6 @@ static void redis_destroy(struct mapping_store *base)
     redis_link_destroy(store->link); /* binds, walks and registrations end, each with BATCH_LOST */
     store->link = NULL;
     redis_link_destroy(store->reader);
-    redis_queue_waits_fail(store);
     redis_readings_fail(store);
     pending_destroy(store->pending);
     loop_timer_destroy(store->hold_timer);
@@ -285,7 +272,6 @@ static void redis_destroy(struct mapping_store *base)
     loop_timer_destroy(store->close_timer);
     loop_timer_destroy(store->reading_timer);
     loop_timer_destroy(store->reader_timer);
-    loop_timer_destroy(store->waits_timer);
     devices_destroy(store->devices);
     free(store);
 }
@@ -295,7 +281,6 @@ static const struct mapping_store_ops redis_ops = {
     .unbind = redis_unbind,
     .send = redis_send,
     .broadcast = redis_broadcast,
-    .settle = redis_settle,
     .listen = redis_listen,
     .trouble = redis_trouble,
     .close = redis_close,
@@ -312,7 +297,6 @@ static void start_timers(struct redis_store *store)
     store->close_timer = loop_timer_create(store->loop, on_close_timer, store);
     store->reading_timer = loop_timer_create(store->loop, redis_on_reading_timer, store);
     store->reader_timer = loop_timer_create(store->loop, redis_on_reader_timer, store);
-    store->waits_timer = loop_timer_create(store->loop, redis_on_waits_timer, store);
     loop_timer_start(store->hold_timer, store->timeout_ms / HOLD_PART, 0);
     uint64_t renewal_ms = store->lease_ms / LEASE_RENEWALS;
     loop_timer_start(store->lease_timer, renewal_ms, renewal_ms);
@@ -351,7 +335,6 @@ struct mapping_store *redis_store_create(struct loop *loop,
     store->lease_ms = options->lease_ms;
     store->is_body = options->is_body;
     store->readings_end = &store->readings;
-    store->waits_end = &store->waits;
     draw_node(store, options->node_name);
     if (options->history != NULL) {
         use_history(store, options->history);

@@ -107,7 +107,6 @@ struct redis_store {
     struct reading *readings; /* which are not answered yet */
     struct reading **readings_end;
     struct loop_timer *reading_timer;
-    size_t kept_size;       /* bytes of pages that wait for the queue */
     bool has_seen_settings; /* of Redis: once in a process' life */
     bool is_joining;        /* connected, and not yet open */
     bool has_taken_over;    /* from predecessors: once in a process' life */
@@ -125,9 +124,6 @@ struct redis_store {
     struct message_id cursor;        /* up to here the queue has been read */
     struct message_id leased_cursor; /* what it was when the lease was asked for */
     bool has_cursor;
-    struct queue_wait *waits; /* redis_queue_wait(), oldest first */
-    struct queue_wait **waits_end;
-    struct loop_timer *waits_timer;
     bool is_reading; /* a question waits for its answer */
     bool has_moved;  /* and that answer does not count: it begins elsewhere */
     struct loop_timer *reader_timer;
@@ -381,14 +377,9 @@ enum queue_was {
  * told to this node may be lost. */
 bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last);
 
-/* Call 'done' when everything that is in this node's queue by now has been told: so what is read
- * from an inbox never overtakes what was sent before it ([CAST-7]). Possibly at once. It is
- * ERR_UNAVAILABLE if that takes longer than timeout_ms, or if nobody knows. */
-void redis_queue_wait(struct redis_store *store, mapping_done_fn *done, void *ctx);
-
-/* The link is away: nobody knows. */
-void redis_queue_waits_fail(struct redis_store *store);
-void redis_on_waits_timer(void *ctx);
+/* Note in the bind 'op' what is in this node's queue already: broadcasts among it were sent before
+ * the device signed ([CAST-6]). Known before whatever is asked next is answered. */
+void redis_queue_note_end(struct redis_store *store, struct op *op);
 
 struct redis_link *redis_reader_create(struct redis_store *store, const struct redis_url *url);
 void redis_on_reader_timer(void *ctx);

@@ -337,6 +337,7 @@ static void bind_write(struct bind *bind)
         batch_ask(batch, (struct str[]){STR("SREM"), name_str(&old_set), name_str(&fd)}, 3);
     }
     traces_write(batch, store, device, uid);
+    redis_queue_note_end(store, bind->op);
     batch_ask(batch, (struct str[]){STR("SMEMBERS"), name_str(&set)}, 2);
     batch_send(batch);
 }

@@ -33,28 +33,20 @@ static void tell_newest(const struct redis_store *store, const struct asked *ask
     }
 }
 
-/* Most of what is new came by the queue meanwhile. */
-static void on_told(void *ctx, enum err err)
+/* A state of another type is put right by the next send. */
+static void on_compared(void *ctx, enum batch_result result, const char *error)
 {
     struct comparing *comparing = ctx;
-    const struct redis_store *store = comparing->store;
-    bool may_tell = err == ERR_OK && store->state != STORE_CLOSED;
-    for (size_t i = 0; may_tell && i < comparing->n; i++) {
+    struct redis_store *store = comparing->store;
+    if (result == BATCH_REFUSED) {
+        redis_log_error(store, "compare", error);
+    }
+    for (size_t i = 0; store->state != STORE_CLOSED && i < comparing->n; i++) {
         if (!message_id_is_none(comparing->asked[i].newest)) {
             tell_newest(store, &comparing->asked[i]);
         }
     }
     free(comparing);
-}
-
-/* A state of another type is put right by the next send. */
-static void on_compared(void *ctx, enum batch_result result, const char *error)
-{
-    struct comparing *comparing = ctx;
-    if (result == BATCH_REFUSED) {
-        redis_log_error(comparing->store, "compare", error);
-    }
-    redis_queue_wait(comparing->store, on_told, comparing);
 }
 
 void redis_compare(struct redis_store *store, const conn_id *devices, size_t n)

@@ -6,10 +6,6 @@
 #include "chat/utf8.h"
 #include "mapping_store/redis.h"
 
-enum {
-    KEPT_SIZE_MAX = 67108864 /* bytes of all pages that wait for the queue; others are read again */
-};
-
 /* ---- keys ---- */
 
 static struct str put(struct inbox_keys *keys, size_t begin)
@@ -108,14 +104,6 @@ bool redis_is_delivery(const struct redis_store *store, const struct delivery *d
 
 /* ---- read.lua ---- */
 
-/* A page, and all that it lends. */
-struct kept_page {
-    size_t size; /* bytes of memory */
-    struct inbox_page page;
-    struct delivery messages[INBOX_PAGE_MESSAGES_MAX];
-    char text[];
-};
-
 /* Owned by the store's list, oldest first; gone once it is answered. */
 struct reading {
     struct reading *next;
@@ -134,7 +122,6 @@ struct reading {
     struct message_id began;
     bool dropped;
     bool gap;
-    struct kept_page *kept; /* waits for the queue; NULL: too much does already */
     size_t uid_len;
     char uid[UID_SIZE_MAX];
 };
@@ -166,10 +153,6 @@ static void answer(struct reading *reading, const struct inbox_page *page)
         reading->store->readings_end = place;
     }
     reading->read(reading->ctx, page);
-    if (reading->kept != NULL) {
-        reading->store->kept_size -= reading->kept->size;
-        free(reading->kept);
-    }
     free(reading);
 }
 
@@ -240,48 +223,6 @@ static bool is_page(const redisReply *reply)
 
 static bool ask(struct reading *reading);
 
-static struct str put_text(char **to, struct str text)
-{
-    struct str copy = {*to, text.len};
-    memcpy(*to, text.ptr, text.len);
-    *to += text.len;
-    return copy;
-}
-
-/* Caller owns. NULL: there is no room for it. */
-static struct kept_page *keep(struct redis_store *store, const struct inbox_page *page)
-{
-    size_t size = sizeof(struct kept_page);
-    for (size_t i = 0; i < page->n; i++) {
-        size += page->messages[i].from.len + page->messages[i].body.len;
-    }
-    if (store->kept_size + size > KEPT_SIZE_MAX) {
-        return NULL;
-    }
-    store->kept_size += size;
-    struct kept_page *kept = mem_alloc(size);
-    char *to = kept->text;
-    kept->size = size;
-    kept->page = *page;
-    kept->page.messages = kept->messages;
-    for (size_t i = 0; i < page->n; i++) {
-        kept->messages[i] = page->messages[i];
-        kept->messages[i].from = put_text(&to, page->messages[i].from);
-        kept->messages[i].body = put_text(&to, page->messages[i].body);
-    }
-    return kept;
-}
-
-static void on_told(void *ctx, enum err err)
-{
-    struct reading *reading = ctx;
-    if (err == ERR_OK && reading->kept != NULL) {
-        answer(reading, &reading->kept->page);
-    } else if (err != ERR_OK || !ask(reading)) {
-        fail(reading);
-    }
-}
-
 static void on_page(void *ctx, const redisReply *reply)
 {
     struct reading *reading = ctx;
@@ -304,11 +245,6 @@ static void on_page(void *ctx, const redisReply *reply)
         page.after = reading->began;
         page.dropped = reading->dropped;
         page.gap = reading->gap;
-    }
-    if (page.n > 0 && store->has_nodes) {
-        reading->kept = keep(store, &page);
-        redis_queue_wait(store, on_told, reading);
-        return;
     }
     if (page.n > 0 || message_id_is_none(last)) {
         answer(reading, &page);

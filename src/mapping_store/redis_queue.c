@@ -1,5 +1,5 @@
 /* What nodes tell each other: each has a queue, a stream that the others write to and it alone
- * reads. One queue for messages and broadcasts, so that they stay in order ([CAST-7]).
+ * reads. One queue for messages and broadcasts, so that they come in order ([CAST-7], [CAST-10]).
  *
  * The reader has a link of its own, for its question waits in Redis for an answer. It begins at
  * an id that is known, never at "$", so nothing is missed between two questions. */
@@ -119,20 +119,20 @@ static bool read_entry(const redisReply *fields, struct ring *out)
 
 /* False: it says nothing that can be believed. Without history an id means nothing, and with it a
  * message has one. */
-static bool tell_message(struct redis_store *store, const struct ring *ring,
-                         struct delivery *delivery)
+static bool tell_message(struct redis_store *store, const struct ring *ring)
 {
+    struct delivery delivery = {.from = ring->from, .body = ring->body};
     const conn_id *devices;
     size_t n = devices_find(store->devices, ring->uid, &devices);
     bool has_history = store->base.inbox != NULL;
-    bool is_whole = redis_is_delivery(store, delivery);
+    bool is_whole = redis_is_delivery(store, &delivery);
     if (has_history ? message_id_is_none(ring->id) : !is_whole) {
         return false;
     }
     if (ring->from.len > 0) {
-        delivery->body = is_whole ? ring->body : (struct str){NULL, 0};
-        delivery->id = has_history ? ring->id : MESSAGE_ID_NONE;
-        store->events->arrived(store->events_ctx, ring->uid, delivery,
+        delivery.body = is_whole ? ring->body : (struct str){NULL, 0};
+        delivery.id = has_history ? ring->id : MESSAGE_ID_NONE;
+        store->events->arrived(store->events_ctx, ring->uid, &delivery,
                                has_history ? ring->previous : MESSAGE_ID_NONE, devices, n);
     } else {
         store->events->newest_known(store->events_ctx, ring->uid, ring->id, devices, n);
@@ -140,6 +140,19 @@ static bool tell_message(struct redis_store *store, const struct ring *ring,
     return true;
 }
 
+static bool tell_broadcast(struct redis_store *store, const struct ring *ring)
+{
+    const struct delivery delivery = {.from = ring->from, .body = ring->body, .is_broadcast = true};
+    if (!redis_is_delivery(store, &delivery)) {
+        return false;
+    }
+    const conn_id *devices;
+    size_t n = devices_bound_before(store->devices, store->cursor, &devices);
+    store->events->broadcast_arrived(store->events_ctx, &delivery, devices, n);
+    return true;
+}
+
+/* The entry at the cursor. */
 static bool tell(struct redis_store *store, const redisReply *fields)
 {
     struct ring ring;
@@ -153,16 +166,7 @@ static bool tell(struct redis_store *store, const redisReply *fields)
     if (store->events == NULL) {
         return true;
     }
-    struct delivery delivery = {.from = ring.from, .body = ring.body, .is_from_node = true};
-    if (ring.uid.len > 0) {
-        return tell_message(store, &ring, &delivery);
-    }
-    delivery.is_broadcast = true;
-    if (!redis_is_delivery(store, &delivery)) {
-        return false;
-    }
-    store->events->broadcast_arrived(store->events_ctx, &delivery);
-    return true;
+    return ring.uid.len > 0 ? tell_message(store, &ring) : tell_broadcast(store, &ring);
 }
 
 static bool is_entry(const redisReply *entry)
@@ -171,112 +175,30 @@ static bool is_entry(const redisReply *entry)
            entry->element[1]->type == REDIS_REPLY_ARRAY;
 }
 
-/* ---- waiting until what is in it now was told ---- */
+/* ---- what is in it already ---- */
 
-struct queue_wait {
-    struct queue_wait *next;
-    struct redis_store *store;
-    uint64_t limit_ms; /* our clock */
-    struct message_id until;
-    mapping_done_fn *done;
-    void *ctx;
-};
-
-static void end_wait(struct queue_wait *wait, enum err err)
+/* The id of the last entry behind the cursor, if there is one and it is a queue. */
+static void on_end(void *ctx, const redisReply *reply)
 {
-    wait->done(wait->ctx, err);
-    free(wait);
-}
-
-/* Oldest first, which is also in the order of their limits and of their entries, for ids rise. */
-static void end_first_wait(struct redis_store *store, enum err err)
-{
-    struct queue_wait *wait = store->waits;
-    store->waits = wait->next;
-    if (store->waits == NULL) {
-        store->waits_end = &store->waits;
-    }
-    end_wait(wait, err);
-}
-
-static void end_all_waits(struct redis_store *store, enum err err)
-{
-    while (store->waits != NULL) {
-        end_first_wait(store, err);
+    struct op *op = ctx;
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
+        is_entry(reply->element[0])) {
+        (void)redis_reply_id(reply->element[0]->element[0], &op->behind);
     }
 }
 
-static void end_reached_waits(struct redis_store *store)
-{
-    while (store->waits != NULL && message_id_compare(store->waits->until, store->cursor) <= 0) {
-        end_first_wait(store, ERR_OK);
-    }
-}
-
-void redis_queue_waits_fail(struct redis_store *store)
-{
-    end_all_waits(store, ERR_UNAVAILABLE);
-}
-
-void redis_on_waits_timer(void *ctx)
-{
-    struct redis_store *store = ctx;
-    uint64_t now_ms = loop_now_ms(store->loop);
-    while (store->waits != NULL && store->waits->limit_ms <= now_ms) {
-        end_first_wait(store, ERR_UNAVAILABLE);
-    }
-    if (store->waits != NULL) {
-        loop_timer_start(store->waits_timer, store->waits->limit_ms - now_ms, 0);
-    }
-}
-
-static void append_wait(struct redis_store *store, struct queue_wait *wait)
-{
-    if (store->waits == NULL) {
-        loop_timer_start(store->waits_timer, store->timeout_ms, 0);
-    }
-    wait->limit_ms = loop_now_ms(store->loop) + store->timeout_ms;
-    *store->waits_end = wait;
-    store->waits_end = &wait->next;
-}
-
-/* The id of the last entry behind the cursor. False: there is none, or no queue that could be
- * read. */
-static bool last_of(const redisReply *reply, struct message_id *last)
-{
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
-           is_entry(reply->element[0]) && redis_reply_id(reply->element[0]->element[0], last);
-}
-
-static void on_last(void *ctx, const redisReply *reply)
-{
-    struct queue_wait *wait = ctx;
-    struct redis_store *store = wait->store;
-    if (reply == NULL) {
-        end_wait(wait, ERR_UNAVAILABLE);
-    } else if (last_of(reply, &wait->until) && message_id_compare(wait->until, store->cursor) > 0) {
-        append_wait(store, wait);
-    } else {
-        end_wait(wait, ERR_OK);
-    }
-}
-
-void redis_queue_wait(struct redis_store *store, mapping_done_fn *done, void *ctx)
+void redis_queue_note_end(struct redis_store *store, struct op *op)
 {
     if (!store->has_nodes) {
-        done(ctx, ERR_OK);
         return;
     }
-    struct queue_wait *wait = mem_alloc(sizeof *wait);
-    *wait = (struct queue_wait){.store = store, .done = done, .ctx = ctx};
     struct name queue = key_of_node_queue(str_of(store->node));
     char after[1 + MESSAGE_ID_SIZE_MAX] = "("; /* mostly there is nothing, which is a short reply */
     size_t after_len = 1 + message_id_write(store->cursor, after + 1);
     struct str args[] = {STR("XREVRANGE"),   name_str(&queue), STR("+"),
                          {after, after_len}, STR("COUNT"),     STR("1")};
-    if (!redis_link_command(store->link, args, sizeof args / sizeof args[0], on_last, wait)) {
-        end_wait(wait, ERR_UNAVAILABLE);
-    }
+    /* False: the link is away, and the bind fails. */
+    (void)redis_link_command(store->link, args, sizeof args / sizeof args[0], on_end, op);
 }
 
 /* ---- reading ---- */
@@ -295,7 +217,6 @@ static void take_entries(struct redis_store *store, const redisReply *entries)
             }
         }
     }
-    end_reached_waits(store);
 }
 
 /* The entries of the one stream that was asked about; NULL: there is none new, or it is no such
@@ -378,6 +299,10 @@ struct redis_link *redis_reader_create(struct redis_store *store, const struct r
 
 static void move_to(struct redis_store *store, struct message_id id)
 {
+    if (message_id_compare(id, store->cursor) < 0) {
+        devices_bound_before_all(
+            store->devices); /* its next ids may be lower than what they know */
+    }
     store->cursor = id;
     store->has_cursor = true;
     store->has_moved = store->is_reading;
@@ -400,6 +325,5 @@ bool redis_queue_was(struct redis_store *store, enum queue_was was, struct messa
              was == QUEUE_MADE     ? "gone"
              : was == QUEUE_BEHIND ? "older"
                                    : "trimmed");
-    end_all_waits(store, ERR_OK); /* what they wait for may never come */
     return true;
 }

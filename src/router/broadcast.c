@@ -1,6 +1,5 @@
 /* broadcast: every device there is gets a body. SPEC 6. */
 #include "router/handlers.h"
-#include "router/history.h"
 
 /* [CAST-9] */
 static bool may_broadcast(const struct router_options *options, struct str uid)
@@ -27,16 +26,35 @@ bool broadcast_is_flawed(const struct session *session, const struct request *re
     return false;
 }
 
-void broadcast_deliver(struct router *router, const struct delivery *delivery)
+/* [CAST-3] */
+static void add_if_device(struct router *router, const struct session *session)
+{
+    if (!session->closed && session_is_signed(session)) {
+        recipients_add(router, session->conn);
+    }
+}
+
+void broadcast_arrived(struct router *router, const struct delivery *delivery,
+                       const conn_id *devices, size_t n)
+{
+    recipients_clear(router);
+    for (size_t i = 0; i < n; i++) {
+        const struct session *session = sessions_get(router->sessions, devices[i]);
+        if (session != NULL) {
+            add_if_device(router, session);
+        }
+    }
+    recipients_deliver(router, delivery);
+}
+
+/* To every device of this process. */
+static void deliver_to_all(struct router *router, const struct delivery *delivery)
 {
     recipients_clear(router);
     size_t cursor = 0;
-    struct session *session;
+    const struct session *session;
     while ((session = sessions_next(router->sessions, &cursor)) != NULL) {
-        bool is_device = !session->closed && session_is_signed(session); /* [CAST-3] */
-        if (is_device && !history_holds_broadcast(session, delivery)) {
-            recipients_add(router, session->conn);
-        }
+        add_if_device(router, session);
     }
     recipients_deliver(router, delivery);
 }
@@ -53,7 +71,7 @@ static void broadcast_done(void *ctx, enum err err)
     }
     struct delivery delivery = {
         .from = session_uid(session), .body = slot->request.body, .is_broadcast = true};
-    broadcast_deliver(session->router, &delivery);
+    deliver_to_all(session->router, &delivery);
     router_answer_kind(slot, REPLY_SENT); /* [CAST-8] behind the delivery */
 }
 

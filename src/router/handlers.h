@@ -21,7 +21,6 @@ struct router {
     struct router_options options;
     struct sessions *sessions;
     struct history *history; /* NULL: the feature is off */
-    size_t held_size;        /* bytes of broadcasts that wait for devices: reader_hold() */
     conn_id *recipients;     /* of the message being delivered; kept, so that none allocates */
     size_t n_recipients;
     size_t recipients_max;
@@ -44,15 +43,14 @@ void broadcast_ask(struct router *router, struct slot *slot);
 /* The second half of sign_ask(). */
 void sign_bind(struct router *router, struct slot *slot);
 
-/* Or it cannot be done now. */
-void sign_failed(struct slot *slot);
-
 /* Deliver a message to those of 'devices', proposed by the store, that are devices of 'to'. */
 void msg_deliver(struct router *router, struct str to, const struct delivery *delivery,
                  struct message_id previous, const conn_id *devices, size_t n);
 
-/* Deliver a broadcast to every device of this process. */
-void broadcast_deliver(struct router *router, const struct delivery *delivery);
+/* Deliver a broadcast of another node to those of 'devices', proposed by the store, that are
+ * devices. */
+void broadcast_arrived(struct router *router, const struct delivery *delivery,
+                       const conn_id *devices, size_t n);
 
 /* Gather router->recipients, then deliver to them, if there are any. */
 void recipients_clear(struct router *router);

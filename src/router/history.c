@@ -7,7 +7,6 @@
 #include "chat/inbox.h"
 #include "chat/mem.h"
 #include "router/reader.h"
-#include "router/signing.h"
 
 enum {
     PING_INTERVAL_TICKS = 9, /* a device is asked to confirm within a second: [HIST-12] */
@@ -19,21 +18,18 @@ struct history {
     conn_id *to_ping; /* devices that have something to confirm */
     size_t n_to_ping;
     size_t to_ping_capacity;
-    struct signing *signing;
 };
 
 struct history *history_create(void)
 {
     struct history *history = mem_alloc(sizeof *history);
     history->tick = PING_INTERVAL_TICKS; /* so that a first ping need not wait */
-    history->signing = signing_create();
     return history;
 }
 
 void history_destroy(struct history *history)
 {
     if (history != NULL) {
-        signing_destroy(history->signing);
         free(history->to_ping);
         free(history);
     }
@@ -52,11 +48,10 @@ static void on_opened(void *ctx, const struct inbox_page *page)
 {
     struct slot *slot = ctx;
     if (page->err != ERR_OK) {
-        sign_failed(slot);
+        router_answer_kind(slot, REPLY_UNAVAILABLE);
         return;
     }
     slot->after = start_of(page);
-    slot->newest = page->newest;
     slot->reply.has_gap = page->gap;
     sign_bind(slot->session->router, slot);
 }
@@ -82,7 +77,6 @@ void history_sign_ask(struct router *router, struct slot *slot)
         sign_bind(router, slot);
         return;
     }
-    signing_begin(router->history->signing, request->uid);
     const struct message_id *after = request->has_since ? &request->since : NULL;
     router->store->inbox->read(router->store, request->uid, after, 0, on_opened, slot);
 }
@@ -100,7 +94,6 @@ static struct session *device_of(const struct router *router, conn_id conn, stru
 void history_deliver(struct router *router, struct str to, const struct delivery *delivery,
                      struct message_id previous, const conn_id *devices, size_t n)
 {
-    signing_note(router->history->signing, to, delivery->id, delivery->is_from_node);
     recipients_clear(router);
     for (size_t i = 0; i < n; i++) {
         struct session *session = device_of(router, devices[i], to);
@@ -115,24 +108,14 @@ void history_deliver(struct router *router, struct str to, const struct delivery
 }
 
 void history_newest_known(struct router *router, struct str uid, struct message_id newest,
-                          bool is_from_node, const conn_id *devices, size_t n)
+                          const conn_id *devices, size_t n)
 {
-    signing_note(router->history->signing, uid, newest, is_from_node);
     for (size_t i = 0; i < n; i++) {
         struct session *session = device_of(router, devices[i], uid);
         if (session != NULL) {
-            reader_newest_known(session, newest, is_from_node);
+            reader_newest_known(session, newest);
         }
     }
-}
-
-bool history_holds_broadcast(struct session *session, const struct delivery *delivery)
-{
-    if (session->reader == NULL || session->reader->state == READER_LIVE) {
-        return false;
-    }
-    reader_hold(session, delivery);
-    return true;
 }
 
 bool history_may_reply(const struct session *session, struct message_id id)
@@ -140,12 +123,6 @@ bool history_may_reply(const struct session *session, struct message_id id)
     const struct reader *reader = session->reader;
     return session->closed || reader == NULL || reader->state == READER_LIVE ||
            message_id_compare(id, reader->cursor) <= 0;
-}
-
-bool history_gave_broadcasts(const struct session *session)
-{
-    const struct reader *reader = session->reader;
-    return session->closed || reader == NULL || !held_has_own(&reader->held);
 }
 
 void history_drained(struct session *session)
@@ -223,7 +200,7 @@ void history_tick(struct router *router)
 
 /* [HIST-12] [HIST-13] What it has got as the same uid is still asked about, and now, for the cursor
  * moves. As another uid it says nothing of what it got before. */
-static void settle_pings(struct session *session, bool is_same_uid)
+static void end_pings(struct session *session, bool is_same_uid)
 {
     if (!is_same_uid) {
         session->reader->n_pings = 0;
@@ -236,26 +213,14 @@ static void settle_pings(struct session *session, bool is_same_uid)
 void history_begin(const struct slot *slot)
 {
     struct session *session = slot->session;
-    if (resumes(slot)) {
+    if (resumes(slot) || session->closed) {
         return;
     }
-    struct known known = signing_end(session->router->history->signing, slot->request.uid);
-    if (session->closed) {
-        return;
-    }
-    known_raise(&known, slot->newest, true);
     if (session->reader == NULL) {
         session->reader = mem_alloc(sizeof *session->reader);
     }
-    settle_pings(session, slot->is_same_uid);
-    reader_begin(session, slot->after, &known, slot->reply.has_gap);
-}
-
-void history_sign_failed(const struct slot *slot)
-{
-    if (!resumes(slot)) {
-        (void)signing_end(slot->session->router->history->signing, slot->request.uid);
-    }
+    end_pings(session, slot->is_same_uid);
+    reader_begin(session, slot->after, slot->reply.has_gap);
 }
 
 /* [HIST-13] Whoever answers a ping has read what came before it, and so what came before earlier

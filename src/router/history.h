@@ -17,9 +17,6 @@ void history_sign_ask(struct router *router, struct slot *slot);
 /* The session is signed as slot->request.uid: from a later turn on it gets what it has not got. */
 void history_begin(const struct slot *slot);
 
-/* It is not, after sign_bind(). */
-void history_sign_failed(const struct slot *slot);
-
 /* Give a message to those of 'devices' that are devices of 'to' and whose turn it is; the others
  * read it from the inbox. */
 void history_deliver(struct router *router, struct str to, const struct delivery *delivery,
@@ -28,18 +25,11 @@ void history_deliver(struct router *router, struct str to, const struct delivery
 /* 'newest' is or was the last message of 'uid', as another node said or this one: those who have
  * not got it read. */
 void history_newest_known(struct router *router, struct str uid, struct message_id newest,
-                          bool is_from_node, const conn_id *devices, size_t n);
-
-/* [CAST-7] Must the broadcast wait until 'session' has read what comes before it? Then a copy
- * does. */
-bool history_holds_broadcast(struct session *session, const struct delivery *delivery);
+                          const conn_id *devices, size_t n);
 
 /* [ORDER-3] May the reply to a message with this id be said, because the session has got the
  * message, or will not get it now? */
 bool history_may_reply(const struct session *session, struct message_id id);
-
-/* [CAST-8] Has the session got the broadcasts that came, or will not get them now? */
-bool history_gave_broadcasts(const struct session *session);
 
 /* The device was given a message: it is to confirm it. */
 void history_given(struct session *session);

@@ -46,7 +46,7 @@ static void take_to_devices(struct slot *slot, const struct sent *sent)
     struct router *router = slot->session->router;
     struct str to = slot->request.uid;
     if (sent->is_dup) {
-        history_newest_known(router, to, sent->id, false, sent->devices, sent->n);
+        history_newest_known(router, to, sent->id, sent->devices, sent->n);
         return;
     }
     struct delivery delivery = {

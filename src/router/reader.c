@@ -8,8 +8,6 @@
 #include "router/history.h"
 
 enum {
-    HELD_SIZE_MAX = 1048576,      /* bytes of broadcasts that wait for one device */
-    HELD_ALL_SIZE_MAX = 67108864, /* the same for all devices together */
     CLOSE_POLICY = 1008
 };
 
@@ -20,40 +18,10 @@ struct reading {
     uint64_t generation;
 };
 
-void reader_destroy(struct session *session)
-{
-    if (session->reader == NULL) {
-        return;
-    }
-    struct held_broadcast *broadcast;
-    session->router->held_size -= session->reader->held.size;
-    while ((broadcast = held_take(&session->reader->held)) != NULL) {
-        free(broadcast);
-    }
-    free(session->reader);
-    session->reader = NULL;
-}
-
 static void give(struct session *session, const struct delivery *delivery)
 {
     struct sink *sink = session->router->sink;
     sink->ops->deliver(sink, &session->conn, 1, delivery);
-}
-
-/* Gives it, and frees it. */
-static void give_held(struct session *session, struct held_broadcast *broadcast)
-{
-    session->router->held_size -= held_size_of(&broadcast->delivery);
-    give(session, &broadcast->delivery);
-    free(broadcast);
-}
-
-static void give_all_held(struct session *session)
-{
-    struct held_broadcast *broadcast;
-    while ((broadcast = held_take(&session->reader->held)) != NULL) {
-        give_held(session, broadcast);
-    }
 }
 
 static bool takes_more(const struct session *session)
@@ -92,37 +60,21 @@ static void read_on(struct session *session)
                                INBOX_PAGE_MESSAGES_MAX, on_page, reading);
 }
 
-/* All is read: what waited for that goes on. May free the session. */
+/* All is read: replies that waited for that go out. May free the session. */
 static void go_live(struct session *session)
 {
-    struct reader *reader = session->reader;
-    while (reader->held.size > 0) {
-        if (!takes_more(session)) {
-            block(reader);
-            return;
-        }
-        give_held(session, held_take(&reader->held));
-    }
-    reader->state = READER_LIVE;
+    session->reader->state = READER_LIVE;
     router_go_on(session);
 }
 
 /* False: the peer has to read before it can be given the rest of the page. */
 static bool give_page(struct session *session, const struct inbox_page *page)
 {
-    size_t i = 0;
-    while (i < page->n) {
+    for (size_t i = 0; i < page->n; i++) {
         if (!takes_more(session)) {
             return block(session->reader);
         }
-        const struct delivery *message = &page->messages[i];
-        struct held_broadcast *before = held_take_before(&session->reader->held, message->id);
-        if (before != NULL) {
-            give_held(session, before);
-        } else {
-            give_message(session, message);
-            i++;
-        }
+        give_message(session, &page->messages[i]);
     }
     return true;
 }
@@ -168,14 +120,11 @@ static void on_page(void *ctx, const struct inbox_page *page)
     }
 }
 
-void reader_begin(struct session *session, struct message_id after, const struct known *known,
-                  bool gap_told)
+void reader_begin(struct session *session, struct message_id after, bool gap_told)
 {
     struct reader *reader = session->reader;
-    give_all_held(session); /* [CAST-2] it came to the device as who it was */
     reader->generation++;
     reader->cursor = after;
-    reader->known = *known;
     reader->gap_told = gap_told;
     read_on(session);
 }
@@ -184,7 +133,6 @@ bool reader_takes(struct session *session, const struct delivery *message,
                   struct message_id previous)
 {
     struct reader *reader = session->reader;
-    known_raise(&reader->known, message->id, message->is_from_node);
     if (reader->state != READER_LIVE) {
         reader->rang = true;
         return false;
@@ -204,10 +152,9 @@ bool reader_takes(struct session *session, const struct delivery *message,
     return true;
 }
 
-void reader_newest_known(struct session *session, struct message_id newest, bool is_from_node)
+void reader_newest_known(struct session *session, struct message_id newest)
 {
     struct reader *reader = session->reader;
-    known_raise(&reader->known, newest, is_from_node);
     if (reader->state != READER_LIVE) {
         reader->rang = true;
     } else if (message_id_compare(newest, reader->cursor) != 0) {
@@ -220,23 +167,4 @@ void reader_drained(struct session *session)
     if (session->reader->state == READER_BLOCKED) {
         read_on(session);
     }
-}
-
-static bool may_hold(const struct session *session, size_t size)
-{
-    return session->reader->held.size + size <= HELD_SIZE_MAX &&
-           session->router->held_size + size <= HELD_ALL_SIZE_MAX;
-}
-
-void reader_hold(struct session *session, const struct delivery *broadcast)
-{
-    struct reader *reader = session->reader;
-    struct sink *sink = session->router->sink;
-    size_t size = held_size_of(broadcast);
-    if (!may_hold(session, size)) {
-        sink->ops->close(sink, session->conn, CLOSE_POLICY); /* [WS-12] */
-        return;
-    }
-    held_add(&reader->held, broadcast, &reader->known);
-    session->router->held_size += size;
 }

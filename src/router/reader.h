@@ -14,7 +14,6 @@
 
 #include "chat/message_id.h"
 #include "chat/request.h"
-#include "router/held.h"
 
 struct session;
 
@@ -40,18 +39,11 @@ struct reader {
     size_t n_unpinged;  /* messages given since the last ping */
     uint64_t ping_tick; /* when that was sent */
     bool is_to_ping;    /* is in history's list of those that have something to confirm */
-    struct known known; /* messages of its uid, given or not */
-    struct held held;   /* broadcasts that wait for what it reads: [CAST-7] */
 };
 
-/* Frees what it holds, too. There may be none. */
-void reader_destroy(struct session *session);
-
-/* Begin anew behind 'after': nothing that was asked before counts, and what was held is given.
- * Reads. 'known': what had come before the session was signed. 'gap_told': the sign's reply says
- * that something behind it is missing. */
-void reader_begin(struct session *session, struct message_id after, const struct known *known,
-                  bool gap_told);
+/* Begin anew behind 'after': nothing that was asked before counts. Reads. 'gap_told': the sign's
+ * reply says that something behind it is missing. */
+void reader_begin(struct session *session, struct message_id after, bool gap_told);
 
 /* A message came live, with its body or without. True: it is this device's turn to be given it,
  * which the caller does (history_given()). False: it has it, or reads it. */
@@ -59,13 +51,9 @@ bool reader_takes(struct session *session, const struct delivery *message,
                   struct message_id previous);
 
 /* The uid's last message is 'newest', or was a moment ago: another node said so, or this one. */
-void reader_newest_known(struct session *session, struct message_id newest, bool is_from_node);
+void reader_newest_known(struct session *session, struct message_id newest);
 
 /* The peer has read what waited for it. */
 void reader_drained(struct session *session);
-
-/* Keep a copy of the broadcast until the device has got the messages that came before it; or close
- * the connection, if there is too much that waits for it, or for all devices. */
-void reader_hold(struct session *session, const struct delivery *broadcast);
 
 #endif

@@ -3,8 +3,7 @@
  * Every request takes a slot at the end of its session's queue and leaves it from the front with
  * its reply, so replies go out in the order of the requests ([ORDER-1]). Requests of one session
  * overlap in the store, which answers in the order of the calls; only a sign stands alone,
- * because those behind it depend on what becomes of it, and with history a msg waits for the
- * broadcasts before it. */
+ * because those behind it depend on what becomes of it. */
 #include "chat/router.h"
 
 #include <assert.h>
@@ -50,18 +49,19 @@ static void on_arrived(void *ctx, struct str to, const struct delivery *delivery
     msg_deliver(ctx, to, delivery, previous, devices, n);
 }
 
-static void on_broadcast_arrived(void *ctx, const struct delivery *delivery)
+static void on_broadcast_arrived(void *ctx, const struct delivery *delivery, const conn_id *devices,
+                                 size_t n)
 {
     struct router *router = ctx;
     if (router->options.features.broadcast) {
-        broadcast_deliver(router, delivery);
+        broadcast_arrived(router, delivery, devices, n);
     }
 }
 
 static void on_newest_known(void *ctx, struct str uid, struct message_id newest,
                             const conn_id *devices, size_t n)
 {
-    history_newest_known(ctx, uid, newest, true, devices, n);
+    history_newest_known(ctx, uid, newest, devices, n);
 }
 
 static const struct node_events node_events = {
@@ -181,7 +181,6 @@ static void start(struct slot *slot)
         slot->state = SLOT_ANSWERED;
     } else {
         slot->state = SLOT_ASKED;
-        session->n_broadcasting += slot->request.type == REQUEST_BROADCAST ? 1 : 0;
         handlers[slot->request.type].ask(session->router, slot);
     }
 }
@@ -192,18 +191,9 @@ static bool stands_alone(const struct slot *slot)
     return is_alive && handlers[slot->request.type].stands_alone;
 }
 
-/* [CAST-7] With history a message can be read from the moment that it is stored. A broadcast before
- * it is to be on its way to every device by then. */
-static bool waits_for_broadcasts(const struct session *session, const struct slot *slot)
-{
-    return session->router->history != NULL && session->n_broadcasting > 0 &&
-           slot->request.type == REQUEST_MSG;
-}
-
 static bool may_start(const struct session *session, const struct slot *slot)
 {
-    bool is_alone = stands_alone(slot) || stands_alone(session->first);
-    return slot == session->first || !(is_alone || waits_for_broadcasts(session, slot));
+    return slot == session->first || !(stands_alone(slot) || stands_alone(session->first));
 }
 
 /* Start what may start, in order. */
@@ -218,13 +208,9 @@ static void start_queued(struct session *session)
     }
 }
 
-/* [ORDER-3] [CAST-8] Was it a message to the sender itself, or to everybody, which the sender has
- * not got yet? */
+/* [ORDER-3] Was it a message to the sender itself, which has not got it yet? */
 static bool waits_for_delivery(const struct session *session, const struct slot *slot)
 {
-    if (slot->request.type == REQUEST_BROADCAST) {
-        return slot->reply.kind == REPLY_SENT && !history_gave_broadcasts(session);
-    }
     return !message_id_is_none(slot->reply.id) && str_eq(slot->request.uid, session_uid(session)) &&
            !history_may_reply(session, slot->reply.id);
 }
@@ -263,11 +249,16 @@ static void remove_session(struct session *session)
     sessions_remove(router->sessions, session);
 }
 
+/* No call of a port calls back, so it is never entered twice: the inner one might free the
+ * session. */
 void router_go_on(struct session *session)
 {
+    assert(!session->is_going_on);
+    session->is_going_on = true;
     do {
         start_queued(session);
     } while (say_answers(session));
+    session->is_going_on = false;
     if (session->closed && session->first == NULL) {
         remove_session(session);
     }
@@ -277,7 +268,6 @@ void router_answer(struct slot *slot, const struct reply *reply)
 {
     struct session *session = slot->session;
     assert(slot->state == SLOT_ASKED);
-    session->n_broadcasting -= slot->request.type == REQUEST_BROADCAST ? 1 : 0;
     slot->state = SLOT_ANSWERED;
     slot->reply = *reply;
     if (session->closed && reply->kind == REPLY_UNAVAILABLE) {

@@ -22,7 +22,7 @@ struct sessions *sessions_create(void)
 
 static void session_free(struct session *session)
 {
-    reader_destroy(session);
+    free(session->reader);
     while (session->first != NULL) {
         struct slot *slot = session->first;
         session->first = slot->next;

@@ -34,10 +34,9 @@ struct slot {
     enum slot_state state;
     struct reply reply; /* its cid is the request's, and it has a token only while it is said */
     uint16_t close_code;
-    struct message_id after;  /* of a sign with history: where the device begins, */
-    struct message_id newest; /* the last message that there was then, */
-    bool is_same_uid;         /* and whether it signs again as who it is */
-    struct request request;   /* 'uid' is in its own 'decoded', 'cid' and 'body' are in 'text' */
+    struct message_id after; /* of a sign with history: where the device begins, */
+    bool is_same_uid;        /* and whether it signs again as who it is */
+    struct request request;  /* 'uid' is in its own 'decoded', 'cid' and 'body' are in 'text' */
     char text[];
 };
 
@@ -49,12 +48,12 @@ struct session {
     struct slot *last;
     struct slot *queued; /* first of the queue's rest that was not examined yet; NULL: none */
     size_t n_slots;
-    size_t slots_size;     /* bytes of memory in the queue */
-    size_t n_broadcasting; /* broadcasts that the store has not answered */
-    bool closed;           /* the connection is gone: it gets nothing any more */
-    bool ended;    /* it was illegal or broken: what it sends from now on is not processed */
-    bool braked;   /* the sink was asked to receive no more */
-    bool given_up; /* closed, and the store was unavailable: it is not asked any more */
+    size_t slots_size; /* bytes of memory in the queue */
+    bool is_going_on;  /* router_go_on() is at work */
+    bool closed;       /* the connection is gone: it gets nothing any more */
+    bool ended;        /* it was illegal or broken: what it sends from now on is not processed */
+    bool braked;       /* the sink was asked to receive no more */
+    bool given_up;     /* closed, and the store was unavailable: it is not asked any more */
     struct reader *reader; /* history.c: how far it has got its messages; NULL without history */
     size_t uid_len;        /* 0: not signed yet */
     char uid[UID_SIZE_MAX];

@@ -16,14 +16,6 @@ bool sign_is_flawed(const struct session *session, const struct request *request
     return false;
 }
 
-void sign_failed(struct slot *slot)
-{
-    if (slot->session->router->history != NULL) {
-        history_sign_failed(slot);
-    }
-    router_answer_kind(slot, REPLY_UNAVAILABLE); /* [SIGN-7] it is who it was */
-}
-
 /* 'ctx' is the slot: it and its session live until router_answer(), also if the connection
  * closes. */
 static void sign_bound(void *ctx, conn_id device, enum err err)
@@ -32,7 +24,7 @@ static void sign_bound(void *ctx, conn_id device, enum err err)
     struct slot *slot = ctx;
     struct router *router = slot->session->router;
     if (err != ERR_OK) {
-        sign_failed(slot);
+        router_answer_kind(slot, REPLY_UNAVAILABLE); /* [SIGN-7] it is who it was */
         return;
     }
     sessions_sign(router->sessions, slot->session, slot->request.uid);
@@ -46,31 +38,10 @@ static void sign_bound(void *ctx, conn_id device, enum err err)
     router_answer(slot, &reply);
 }
 
-static void bind_slot(struct router *router, struct slot *slot)
+void sign_bind(struct router *router, struct slot *slot)
 {
     router->store->ops->bind(router->store, slot->session->conn, slot->request.uid, sign_bound,
                              slot);
-}
-
-static void sign_settled(void *ctx, enum err err)
-{
-    struct slot *slot = ctx;
-    if (err != ERR_OK) {
-        sign_failed(slot);
-        return;
-    }
-    bind_slot(slot->session->router, slot);
-}
-
-/* [CAST-6] Broadcasts that were answered before this sign may still be on their way here. They are
- * for those who are here already. */
-void sign_bind(struct router *router, struct slot *slot)
-{
-    if (router->options.features.broadcast) {
-        router->store->ops->settle(router->store, sign_settled, slot);
-    } else {
-        bind_slot(router, slot);
-    }
 }
 
 void sign_ask(struct router *router, struct slot *slot)

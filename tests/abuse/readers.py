@@ -10,7 +10,6 @@ N_MESSAGES = 150  # 2.3 MiB for each reader, who may let 1 MiB wait
 
 OUTBOXES = 32 * MIB
 HISTORY = 32 * MIB
-HELD = 64 * MIB  # of broadcasts, src/router/reader.c
 CONNECTION = 16 * 1024  # bytes, with what is being read of it
 SOCKET = 256 * 1024  # that the kernel keeps of what the server sends, src/transport/listener.c
 
@@ -78,7 +77,7 @@ async def readers_with_history(field: Field) -> str:
 
 @abuse(
     "the same, with history, and then broadcasts",
-    lambda field: 3 * OUTBOXES + HISTORY + HELD + reader_count(field) * CONNECTION,
+    lambda field: 3 * OUTBOXES + HISTORY + reader_count(field) * CONNECTION,
     "--features",
     "history,broadcast",
     "--broadcasters",

@@ -27,8 +27,8 @@ FOOT = """
   dropped for another ([HIST-17]). A server that keeps history for strangers needs `--request-rate-max`, and a
   `--history-memory-max` that fits.
 - **allowed** follows from the limits: `--outboxes-size-max` and `--history-memory-max` (32 MiB each where
-  readers do not read, 16 MiB for the history of strangers), 64 MiB of broadcasts that wait for devices with
-  history, 1,000 handshakes at a time, 256 KiB of requests in flight and `--message-size-max` of each
+  readers do not read, 16 MiB for the history of strangers), 1,000 handshakes at a time of
+  `--handshake-size-max` each, 256 KiB of requests in flight and `--message-size-max` of each
   connection; and what the C library's allocator adds.
 - **after** is what the allocator has not given back to the kernel; it is used again.
 - **in the kernel** is what waits in socket buffers. chatd limits them to 128 KiB in each direction of a

@@ -23,10 +23,11 @@ from chaos.journal import (
     body_of,
     crc_of,
 )
-from chaos.ledger import Cast, Ledger, Message, Stored, number_of
+from chaos.ledger import Cast, Ledger, Stored, number_of
 from chaos.verdict import Verdict
 
 BROADCAST_SECONDS = 15.0  # after the last trouble a broadcast has arrived
+KEPT_SECONDS = 2.0  # for which who signs on another node may get it: CAST-6
 
 
 @dataclass(slots=True)
@@ -39,9 +40,6 @@ class Session:
     confirmed: int = 0  # before the sign was answered
     got: list[tuple[int, float]] = field(default_factory=list)  # ids of msgs, when
     heard: dict[str, float] = field(default_factory=dict)
-    latest: dict[tuple[int, bool], tuple[int, float]] = field(
-        default_factory=dict
-    )  # of a sender's session, broadcasts or not: the turn of the last that came, when it was sent
     pauses: list[Window] = field(default_factory=list)
 
 
@@ -140,8 +138,6 @@ class _Auditor:
         self._check_id(event, number, where)
         self._check_rise(event, number, where)
         self._session.got.append((number, event.at))
-        if message.n_sent == 1 and message.is_answered:
-            self._check_turn(event, message, message.first)
 
     def _check_id(self, event: Delivered, number: int, where: str) -> None:
         """An id names one message, at one time, on every device; and a message has one id."""
@@ -172,27 +168,6 @@ class _Auditor:
         self._verdict.broken(
             "twice" if is_twice else "order", f"{where}: {event.id} after a later one", event.key
         )
-
-    def _check_turn(self, event: Delivered | Heard, sent: Message | Cast, at: float) -> None:
-        """What one connection sends, msgs and broadcasts, comes in that order: is this one not late?
-
-        What a node could not be told it finds in the inbox, later.
-        """
-        is_cast = isinstance(sent, Cast)
-        self._session.latest[sent.session, is_cast] = (sent.turn, at)
-        turn, earliest = self._session.latest.get((sent.session, not is_cast), (-1, math.inf))
-        if turn == -1:
-            return
-        self._verdict.checked["turns of msgs and broadcasts"] += 1
-        if sent.turn > turn:
-            return
-        earliest = min(earliest, at)
-        if self._faults.may_delay((sent.node, self._session.node), earliest, event.at):
-            return
-        what = (
-            f"client {self._who.client} in session {event.session} at {event.at}: after what was sent later"
-        )
-        self._verdict.broken("turn", what, event.key)
 
     # -- Each session
 
@@ -267,8 +242,16 @@ class _Auditor:
             if earlier.session == cast.session and earlier.at > cast.at:
                 self._verdict.broken("broadcast", f"{where}: after {key}, which was sent later", event.key)
         session.heard[event.key] = event.at
-        if cast.answered is not None:
-            self._check_turn(event, cast, cast.at)
+        self._check_kept(cast, event, where)
+
+    def _check_kept(self, cast: Cast, event: Heard, where: str) -> None:
+        """It is for those who had signed when it was answered; on another node a moment later."""
+        session = self._session
+        grace = 0.0 if session.node == cast.node else KEPT_SECONDS
+        signed = session.signs[0].at
+        if cast.answered is not None and signed > cast.answered + grace:
+            what = f"{where}: asked to sign at {signed}, after it was answered at {cast.answered}"
+            self._verdict.broken("kept", what, event.key)
 
     def _check_broadcasts(self, closed: float) -> None:
         """A session that was signed before, and stayed, has heard it."""

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 from chaos.journal import Fault
 
 LEASE_SECONDS = 3.0  # until a node that has Redis again has said that it is there
-INDEX_SECONDS = 10.0  # until all devices stand in Redis again, when it forgot who is where
 EVERYSEC_SECONDS = 2.0  # what appendfsync everysec may lose: Redis writes a second late if the disk is slow
 AWAY = ("link-cut", "link-refuse", "redis-kill", "redis-power", "redis-stop")
 NODE_GONE = ("node-kill", "node-stop", "node-end")
@@ -87,18 +86,6 @@ class Faults:
             (fault.kind == "del" and fault.target.startswith(keys)) or _forgets_all(fault)
             for fault in self._all
             if fault.began <= end and begin <= fault.healed
-        )
-
-    def may_delay(self, nodes: tuple[int, int], begin: float, end: float) -> bool:
-        """May a node have found only in the inbox, and late, what it was to be told in that time?
-
-        There was trouble with it or with the sender's, or Redis did not know who is where.
-        """
-        keys = ("chat_map_uid_fd", "chat_nodes", "chat_node_")
-        return any(overlaps(self.disturbed(node), begin, end) for node in nodes) or any(
-            (fault.kind == "del" and fault.target.startswith(keys)) or _forgets_all(fault)
-            for fault in self._all
-            if fault.began <= end and begin - INDEX_SECONDS <= fault.healed
         )
 
     def _troubled_since(self, node: int, at: float) -> float:

@@ -47,9 +47,6 @@ class Message:
     sender: str
     first: float  # sent
     last: float
-    session: int  # of the sender, when first
-    node: int
-    turn: int  # among all that the sender has sent
     n_sent: int = 1
     number: int = -1  # of its id, the last known one
     is_answered: bool = False  # with status 1
@@ -71,7 +68,6 @@ class Cast:
     sender: str
     session: int
     node: int
-    turn: int  # as a message's
     at: float
     answered: float | None = None  # with status 1
 
@@ -129,7 +125,6 @@ class _Clerk:
         self._verdict = verdict
         self._session = Session(0, 0)
         self._best_pong = 0
-        self._n_sent = 0
 
     def read(self) -> None:
         for event in self._journal:
@@ -157,20 +152,15 @@ class _Clerk:
                     self._closed(event)
 
     def _casting(self, event: Casting) -> None:
-        self._n_sent += 1
         session = self._session
-        cast = Cast(self._who.uid, session.number, session.node, self._n_sent, event.at)
+        cast = Cast(self._who.uid, session.number, session.node, event.at)
         self._ledger.casts[event.key] = cast
         session.waiting.append(Request("broadcast", event.key, event.at))
 
     def _sent(self, event: Sent) -> None:
-        self._n_sent += 1
         message = self._ledger.messages.get(event.key)
         if message is None:
-            session = self._session
-            message = Message(
-                event.to, self._who.uid, event.at, event.at, session.number, session.node, self._n_sent
-            )
+            message = Message(event.to, self._who.uid, event.at, event.at)
             self._ledger.messages[event.key] = message
         else:
             message.last = event.at

@@ -197,9 +197,11 @@ static void on_arrived(void *ctx, struct str to, const struct delivery *delivery
     assert(delivery->from.len > 0 && delivery->body.len > 0);
 }
 
-static void on_broadcast_arrived(void *ctx, const struct delivery *delivery)
+static void on_broadcast_arrived(void *ctx, const struct delivery *delivery, const conn_id *devices,
+                                 size_t n)
 {
     (void)ctx;
+    assert(n <= DEVICES && (n == 0 || devices[0] >= 1));
     assert(delivery->from.len > 0 && delivery->body.len > 0);
 }
 

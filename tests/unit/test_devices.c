@@ -36,7 +36,7 @@ static void test_many_users_are_kept_apart(void **state)
     };
     char text[32];
     for (unsigned i = 0; i < 2 * N; i++) {
-        devices_bind(devices, i + 1, numbered_uid(text, sizeof text, i % N));
+        devices_bind(devices, i + 1, numbered_uid(text, sizeof text, i % N), MESSAGE_ID_NONE);
     }
     assert_int_equal(devices_count(devices), 2 * N);
     for (unsigned i = 0; i < N; i += 2) {
@@ -57,8 +57,8 @@ static void test_many_users_are_kept_apart(void **state)
 static void test_found_is_a_copy(void **state)
 {
     struct devices *devices = *state;
-    devices_bind(devices, 1, STR("a"));
-    devices_bind(devices, 2, STR("a"));
+    devices_bind(devices, 1, STR("a"), MESSAGE_ID_NONE);
+    devices_bind(devices, 2, STR("a"), MESSAGE_ID_NONE);
     const conn_id *found;
     size_t n = devices_find(devices, STR("a"), &found);
 
@@ -85,18 +85,41 @@ static void test_rotate_gives_each_device_its_turn(void **state)
     struct devices *devices = *state;
     assert_int_equal(rotate(devices), CONN_NONE);
     for (conn_id id = 1; id <= 4; id++) {
-        devices_bind(devices, id, STR("a"));
+        devices_bind(devices, id, STR("a"), MESSAGE_ID_NONE);
     }
 
     assert_int_equal(rotate(devices), 1);
     devices_unbind(devices, 3);
-    devices_bind(devices, 5, STR("b"));
+    devices_bind(devices, 5, STR("b"), MESSAGE_ID_NONE);
     assert_int_equal(rotate(devices), 2);
     assert_int_equal(rotate(devices), 4);
     assert_int_equal(rotate(devices), 1);
     assert_int_equal(rotate(devices), 5);
-    devices_bind(devices, 2, STR("b"));
+    devices_bind(devices, 2, STR("b"), MESSAGE_ID_NONE);
     assert_int_equal(rotate(devices), 4);
+}
+
+/* [CAST-6] Who comes behind an entry of the queue, or a later one, does not get it. A device that
+ * moves stays where it is. */
+static void test_bound_before_leaves_out_who_comes_behind(void **state)
+{
+    struct devices *devices = *state;
+    const struct message_id first = {5, 0};
+    const struct message_id second = {5, 1};
+    const conn_id *found;
+    assert_int_equal(devices_bound_before(devices, first, &found), 0);
+    devices_bind(devices, 1, STR("a"), MESSAGE_ID_NONE);
+    devices_bind(devices, 2, STR("a"), first);
+    devices_bind(devices, 3, STR("b"), second);
+    devices_bind(devices, 1, STR("b"), second);
+
+    assert_int_equal(devices_bound_before(devices, first, &found), 1);
+    assert_int_equal(found[0], 1);
+    assert_int_equal(devices_bound_before(devices, second, &found), 2);
+    assert_int_equal(devices_bound_before(devices, (struct message_id){6, 0}, &found), 3);
+
+    devices_bound_before_all(devices);
+    assert_int_equal(devices_bound_before(devices, (struct message_id){1, 0}, &found), 3);
 }
 
 int main(void)
@@ -105,6 +128,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_users_are_kept_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_found_is_a_copy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotate_gives_each_device_its_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bound_before_leaves_out_who_comes_behind, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
 }

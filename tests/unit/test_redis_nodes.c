@@ -17,10 +17,7 @@
 enum {
     EVENTS_MAX = 512,
     RENEWED_MS = LEASE_MS / 5 + 400, /* by then every node has renewed its lease */
-    PATIENT_MS = 2000,               /* TIMEOUT_MS for what takes a while */
-    LARGE = 5000,                    /* bytes of a body that is not rung */
-    PAGE_HALF = 65000,               /* bytes of a body, of which two are a page */
-    PAGES_MANY = 600                 /* more of these than may wait */
+    LARGE = 5000                     /* bytes of a body that is not rung */
 };
 
 /* What a node was told. */
@@ -45,7 +42,6 @@ struct node {
     struct event events[EVENTS_MAX];
 };
 
-static uint64_t timeout_ms = TIMEOUT_MS;
 static struct node a;
 static struct node b;
 static const struct inbox_limits limits = {.messages_max = 1000, .retention_ms = 604800000};
@@ -76,10 +72,14 @@ static void on_arrived(void *ctx, struct str to, const struct delivery *delivery
     assert_false(delivery->is_broadcast);
 }
 
-static void on_broadcast_arrived(void *ctx, const struct delivery *delivery)
+static void on_broadcast_arrived(void *ctx, const struct delivery *delivery, const conn_id *devices,
+                                 size_t n)
 {
     struct event *event = next_event(ctx);
-    *event = (struct event){.kind = BROADCAST, .id = delivery->id};
+    *event = (struct event){.kind = BROADCAST,
+                            .id = delivery->id,
+                            .n_devices = n,
+                            .device = n > 0 ? devices[0] : CONN_NONE};
     copy(event->from, delivery->from);
     copy(event->body, delivery->body);
     assert_true(delivery->is_broadcast);
@@ -109,7 +109,6 @@ static void start_node(struct fixture *f, struct node *node, const char *name,
     struct redis_store_options options = store_options();
     options.node_name = name;
     options.nodes = true;
-    options.timeout_ms = timeout_ms;
     options.history = history;
     options.refresh_ms = refresh_ms;
     memset(node, 0, sizeof *node);
@@ -1013,13 +1012,13 @@ static void test_flush_costs_a_new_node_no_message(void **state)
     then_event(f, &b, 1, BROADCAST, "2");
 }
 
-/* ---- what is told first ---- */
+/* ---- while queues are not read ---- */
 
 /* From now on until the queues are read again. Everything else goes on. */
 static void given_queues_unread(struct fixture *f)
 {
     run(f, "ACL SETUSER default -xread");
-    run_for(f, timeout_ms / 2 + 100); /* by then a question to the queue has been answered */
+    run_for(f, TIMEOUT_MS / 2 + 100); /* by then a question to the queue has been answered */
 }
 
 static void when_queues_are_read_again(struct fixture *f)
@@ -1027,17 +1026,8 @@ static void when_queues_are_read_again(struct fixture *f)
     run(f, "ACL SETUSER default +xread");
 }
 
-static int n_events_at_page;
-
-static void on_page_with_events(void *ctx, const struct inbox_page *page)
-{
-    const struct node *node = ctx;
-    n_events_at_page = node->n_events;
-    on_read(NULL, page);
-}
-
-/* [CAST-7] What stands in an inbox may come behind a broadcast that is in the queue still. */
-static void test_page_waits_for_what_was_sent_before_it(void **state)
+/* What is stored can be read, whatever is in the queue still. */
+static void test_page_does_not_wait_for_the_queue(void **state)
 {
     struct fixture *f = *state;
     given_bound_on(f, &b, 7, "alice");
@@ -1046,167 +1036,56 @@ static void test_page_waits_for_what_was_sent_before_it(void **state)
     assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
     assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
 
-    b.store->inbox->read(b.store, STR("alice"), NULL, 64, on_page_with_events, &b);
-    run_for(f, TIMEOUT_MS / 3);
-    assert_int_equal(n_pages, 0);
-    when_queues_are_read_again(f);
+    b.store->inbox->read(b.store, STR("alice"), NULL, 64, on_read, NULL);
     run_until_count(f->loop, &n_pages, 1);
 
     assert_int_equal(page_err, ERR_OK);
-    assert_int_equal(n_events_at_page, 2);
-    then_event(f, &b, 0, BROADCAST, "1");
-    then_event(f, &b, 1, ARRIVED, "2");
-}
-
-/* How often scripts were run since CONFIG RESETSTAT. */
-static int n_scripts_run(struct fixture *f)
-{
-    redisReply *stats = ask(f, "INFO commandstats");
-    const char *calls = strstr(stats->str, "cmdstat_evalsha:calls=");
-    int n = calls == NULL ? 0 : atoi(calls + strlen("cmdstat_evalsha:calls="));
-    freeReplyObject(stats);
-    return n;
-}
-
-static bool has_run_all(void *ctx)
-{
-    return n_scripts_run(ctx) == PAGES_MANY;
-}
-
-/* Pages that wait are bounded: what there is no room for is read again. */
-static void test_pages_when_too_many_wait_are_read_again(void **state)
-{
-    struct fixture *f = *state;
-    static char body[PAGE_HALF + 1];
-    memset(body, '7', PAGE_HALF);
-    stop_nodes(f);
-    run(f, "FLUSHALL");
-    timeout_ms = PATIENT_MS;
-    start_nodes(f, &limits, 25000);
-    given_bound_on(f, &b, 7, "alice");
-    given_queues_unread(f);
-    timeout_ms = TIMEOUT_MS;
-    assert_int_equal(send_from(f, &a, "alice", body), ERR_OK);
-    assert_int_equal(send_from(f, &a, "alice", body), ERR_OK);
-    n_pages = 0;
-    run(f, "CONFIG RESETSTAT");
-
-    for (int i = 0; i < PAGES_MANY; i++) {
-        b.store->inbox->read(b.store, STR("alice"), NULL, 64, on_read, NULL);
-    }
-    run_until(f->loop, has_run_all, f, PATIENT_MS / 2);
-    when_queues_are_read_again(f);
-    run_until_count(f->loop, &n_pages, PAGES_MANY);
-
-    assert_in_range(n_scripts_run(f), PAGES_MANY + 1, PAGES_MANY + PAGES_MANY / 2);
-    assert_int_equal(page_err, ERR_OK);
-}
-
-/* [CAST-7] The same of the newest message, for which a device would read. */
-static void test_newest_waits_for_what_was_sent_before_it(void **state)
-{
-    struct fixture *f = *state;
-    stop_nodes(f);
-    run(f, "FLUSHALL");
-    start_nodes(f, &limits, REFRESH_MS);
-    given_bound_on(f, &b, 7, "alice");
-    given_queues_unread(f);
-    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
-    assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
-
-    run_for(f, REFRESH_MS + 100);
     assert_int_equal(b.n_events, 0);
     when_queues_are_read_again(f);
-
     then_event(f, &b, 0, BROADCAST, "1");
     then_event(f, &b, 1, ARRIVED, "2");
-    then_event(f, &b, 2, NEWEST, "");
 }
 
-static void start_settle(struct fixture *f, struct node *node)
-{
-    node->store->ops->settle(node->store, on_broadcast, f);
-}
-
-/* [CAST-6] */
-static void test_settled_is_when_what_was_sent_before_has_been_told(void **state)
+/* [CAST-6] A broadcast is for those who were bound when it was sent, however late it is read. */
+static void test_broadcast_is_not_for_who_was_bound_after_it(void **state)
 {
     struct fixture *f = *state;
-    int n = f->n_answers;
-    start_settle(f, &b);
-    run_until_count(f->loop, &f->n_answers, n + 1);
-    assert_int_equal(f->err, ERR_OK);
+    given_bound_on(f, &b, 7, "alice");
     given_queues_unread(f);
+
     assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
-    n = f->n_answers;
-
-    start_settle(f, &b);
-    run_for(f, TIMEOUT_MS / 3);
-    assert_int_equal(f->n_answers, n);
+    given_bound_on(f, &b, 8, "bob");
+    assert_int_equal(broadcast_from(f, &a, "2"), ERR_OK);
+    given_bound_on(f, &b, 7, "carol"); /* it stays the device that it is */
     when_queues_are_read_again(f);
-    run_until_count(f->loop, &f->n_answers, n + 1);
 
-    assert_int_equal(f->err, ERR_OK);
-    assert_int_equal(b.n_events, 1);
+    const struct event *first = then_event(f, &b, 0, BROADCAST, "1");
+    assert_int_equal(first->n_devices, 1);
+    assert_int_equal(first->device, 7);
+    assert_int_equal(then_event(f, &b, 1, BROADCAST, "2")->n_devices, 2);
 }
 
-/* [STORE-9] Nobody waits longer than for any command, the next one for its own time. */
-static void test_settling_when_queue_is_not_read_is_unavailable_in_time(void **state)
+/* [CAST-2] Nor does who was bound behind entries of a queue that is gone miss those of the next,
+ * which may have lower ids. */
+static void test_broadcast_in_another_queue_is_for_all(void **state)
 {
     struct fixture *f = *state;
+    given_bound_on(f, &a, 6, "amy");
+    assert_int_equal(send_from(f, &b, "amy", "0"), ERR_OK);
+    then_event(f, &a, 0, ARRIVED, "0");
     given_queues_unread(f);
-    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
-    int n = f->n_answers;
+    assert_int_equal(broadcast_from(f, &b, "lost"), ERR_OK);
+    given_bound_on(f, &a, 8, "bob");
+    char queue[128];
+    snprintf(queue, sizeof queue, "%s", queue_of(f, "node-a"));
 
-    start_settle(f, &b);
-    run_for(f, TIMEOUT_MS / 2);
-    start_settle(f, &b);
-    run_until_count(f->loop, &f->n_answers, n + 1);
-    assert_int_equal(f->err, ERR_UNAVAILABLE);
-    run_for(f, TIMEOUT_MS / 4);
-    assert_int_equal(f->n_answers, n + 1);
-    run_until_count(f->loop, &f->n_answers, n + 2);
+    number(ask(f, "DEL %s", queue));
+    freeReplyObject(ask(f, "XADD %s 5-1 marker %s", queue, name_of(f, "node-b")));
+    run_for(f, RENEWED_MS);
+    freeReplyObject(ask(f, "XADD %s 6-1 from x body 1", queue));
     when_queues_are_read_again(f);
 
-    assert_int_equal(f->err, ERR_UNAVAILABLE);
-}
-
-/* What was in a queue that is gone cannot be waited for. */
-static void test_settling_when_queue_is_lost_goes_on(void **state)
-{
-    struct fixture *f = *state;
-    given_queues_unread(f);
-    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
-    int n = f->n_answers;
-
-    start_settle(f, &b);
-    run_for(f, 20);
-    assert_int_equal(f->n_answers, n);
-    number(ask(f, "DEL %s", queue_of(f, "node-b")));
-    run_until_count(f->loop, &f->n_answers, n + 1);
-    when_queues_are_read_again(f);
-
-    assert_int_equal(f->err, ERR_OK);
-}
-
-/* Nor is there anything to wait for while the link is away. */
-static void test_settling_when_link_is_lost_is_unavailable(void **state)
-{
-    struct fixture *f = *state;
-    given_queues_unread(f);
-    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
-    int n = f->n_answers;
-    start_settle(f, &b);
-    run_for(f, 20);
-
-    run(f, "CLIENT KILL TYPE normal");
-    run_until_count(f->loop, &f->n_answers, n + 1);
-    assert_int_equal(f->err, ERR_UNAVAILABLE);
-    start_settle(f, &b);
-    when_queues_are_read_again(f);
-
-    assert_int_equal(f->n_answers, n + 2);
-    assert_int_equal(f->err, ERR_UNAVAILABLE);
+    assert_int_equal(then_event(f, &a, 1, BROADCAST, "1")->n_devices, 2);
 }
 
 #define NODES_TEST(name) cmocka_unit_test_setup_teardown(name, setup_nodes, teardown_nodes)
@@ -1252,13 +1131,9 @@ int main(void)
         HISTORY_TEST(test_lost_ring_is_found_by_the_refresh),
         HISTORY_TEST(test_who_comes_back_can_read_at_once),
         HISTORY_TEST(test_lost_queue_is_compared),
-        HISTORY_TEST(test_page_waits_for_what_was_sent_before_it),
-        HISTORY_TEST(test_pages_when_too_many_wait_are_read_again),
-        HISTORY_TEST(test_newest_waits_for_what_was_sent_before_it),
-        NODES_TEST(test_settled_is_when_what_was_sent_before_has_been_told),
-        NODES_TEST(test_settling_when_queue_is_not_read_is_unavailable_in_time),
-        NODES_TEST(test_settling_when_queue_is_lost_goes_on),
-        NODES_TEST(test_settling_when_link_is_lost_is_unavailable),
+        HISTORY_TEST(test_page_does_not_wait_for_the_queue),
+        NODES_TEST(test_broadcast_is_not_for_who_was_bound_after_it),
+        NODES_TEST(test_broadcast_in_another_queue_is_for_all),
     };
     signal(SIGPIPE, SIG_IGN);
     server = redis_server_start(NULL);

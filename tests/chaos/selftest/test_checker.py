@@ -497,61 +497,25 @@ def test_two_broadcasts_in_the_wrong_order() -> None:
     assert story.broken() == {"broadcast"}
 
 
-def late_broadcast_story() -> Story:
-    """ann's broadcast, and then her message, which arrives before it."""
-    story = broadcast_story()
-    story.ann = insert_after(story.ann, journal.Casting(40, 1, "0:b1"), journal.Sent(40.01, 1, "0:4", "bob"))
-    story.ann = insert_after(story.ann, replied(40.1, 1, "0:b1"), replied(40.1, 1, "0:4"))
-    at = story.bob.index(heard(40.1, 4, "0:b1"))
-    story.bob.insert(at, delivered(40.1, 4, "0:4"))
-    story.old = insert_after(story.old, heard(40.1, 5, "0:b1"), delivered(40.1, 5, "0:4"))
-    return story
-
-
-def test_a_broadcast_behind_a_message_that_was_sent_later() -> None:
-    assert late_broadcast_story().broken() == {"turn"}
-
-
-def test_a_message_behind_a_broadcast_that_was_sent_later() -> None:
-    story = late_broadcast_story()
-    story.ann.remove(journal.Sent(40.01, 1, "0:4", "bob"))
-    story.ann.remove(replied(40.1, 1, "0:4"))
-    at = story.ann.index(journal.Casting(40, 1, "0:b1"))
-    story.ann.insert(at, journal.Sent(39.9, 1, "0:4", "bob"))
-    at = story.ann.index(replied(40.1, 1, "0:b1"))
-    story.ann.insert(at, replied(40, 1, "0:4"))
-
-    assert story.broken() == {"turn"}  # for bob's other device, which got the broadcast first
-
-
-@pytest.mark.parametrize("target", ["node 0", "redis", "node 1"])
-def test_a_broadcast_that_trouble_has_kept_may_come_later(target: str) -> None:
-    story = late_broadcast_story()
-    story.faults = [
-        Fault("node-stop" if "node" in target else "redis-stop", target, 40.02, 40.02, 40.05, 40.05, "")
-    ]
-
-    assert story.broken() == ({"turn"} if target == "node 1" else set())
-
-
 @pytest.mark.parametrize(
-    "fault", [("flushall", "redis"), ("del", "chat_map_uid_fd:bob"), ("del", "chat_dup:x")]
+    ("answered", "node", "broken"),
+    [(24.9, 0, {"kept"}), (24.9, 1, set()), (22.9, 1, {"kept"}), (25.1, 0, set())],
 )
-def test_a_broadcast_may_come_before_what_redis_did_not_know_whom_to_tell(fault: tuple[str, str]) -> None:
-    story = late_broadcast_story()
-    story.faults = [Fault(*fault, 32, 32, 32, 32, "bob")]
-
-    assert story.broken() == ({"turn"} if "dup" in fault[1] else set())
-
-
-def test_a_message_that_was_sent_again_has_no_turn() -> None:
-    story = late_broadcast_story()
+def test_a_broadcast_for_who_signed_after_it(answered: float, node: int, broken: set[str]) -> None:
+    """Bob asks to sign at 25."""
+    story = Story()
     story.ann = insert_after(
-        story.ann, journal.Sent(40.01, 1, "0:4", "bob"), journal.Sent(40.02, 1, "0:4", "bob")
+        story.ann,
+        replied(20.1, 1, "0:3"),
+        journal.Casting(22.5, 1, "0:b1"),
+        heard(22.6, 1, "0:b1"),
+        replied(answered, 1, "0:b1"),
     )
-    story.ann = insert_after(story.ann, replied(40.1, 1, "0:4"), replied(40.1, 1, "0:4", dup=True))
+    story.old = insert_after(story.old, delivered(20.2, 3, "0:3"), heard(22.6, 3, "0:b1"))
+    story.bob = insert_after(story.bob, delivered(25.2, 4, "0:3"), heard(25.3, 4, "0:b1"))
+    story.bob = changed(story.bob, journal.Opened(25, 4, 0), node=node)
 
-    assert story.broken() == set()
+    assert story.broken() == broken
 
 
 def test_a_broadcast_with_a_wrong_from() -> None:

@@ -252,6 +252,7 @@ def _pytest_arguments(settings: Settings) -> list[str]:
         "refresh-wait",
         "death-wait",
         "confirm-wait",
+        "broadcast-wait",
         "history-max",
         "broadcaster",
     ):

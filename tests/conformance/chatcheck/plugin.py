@@ -125,6 +125,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1.0,
         help="documented seconds after which deliveries are followed by a ping with their id (1)",
     )
+    group.addoption(
+        "--broadcast-wait",
+        type=float,
+        default=2.0,
+        help="documented seconds for which who signs on another server may get a broadcast (2)",
+    )
     group.addoption("--history-max", type=int, default=1000, help="documented messages of a uid (1000)")
     group.addoption("--broadcaster", metavar="UID", help="only this uid may broadcast")
     group.addoption("--volatile", action="store_true", help="messages are kept in memory only")
@@ -222,6 +228,7 @@ def _make_target(config: pytest.Config) -> Target:
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),
         confirm_wait=config.getoption("confirm_wait"),
+        broadcast_wait=config.getoption("broadcast_wait"),
         history_max=config.getoption("history_max"),
         broadcaster=config.getoption("broadcaster"),
         is_volatile=config.getoption("volatile"),

@@ -71,6 +71,7 @@ OPTIONS: dict[str, list[Option]] = {
         Option("refresh-wait", float, "when what others delete from Redis is back (30)", "SECONDS"),
         Option("death-wait", float, "when a dead server's fds count as stale (12)", "SECONDS"),
         Option("confirm-wait", float, "when deliveries are followed by a ping with their id (1)", "SECONDS"),
+        Option("broadcast-wait", float, "until when who signs elsewhere may get a broadcast (2)", "SECONDS"),
         Option("history-max", int, "so many messages of each uid are retained (1000)", "N"),
         Option("broadcaster", str, "only this uid may broadcast", "UID"),
         Option("volatile", bool, "messages are kept in memory only, so a crash loses them"),
@@ -117,6 +118,7 @@ class Settings:
     refresh_wait: float = 30.0
     death_wait: float = 12.0
     confirm_wait: float = 1.0
+    broadcast_wait: float = 2.0
     history_max: int = 1000
     broadcaster: str | None = None
     volatile: bool = False

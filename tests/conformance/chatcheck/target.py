@@ -50,6 +50,7 @@ class Documented:
     refresh_wait: float = 30.0
     death_wait: float = 12.0
     confirm_wait: float = 1.0
+    broadcast_wait: float = 2.0
     history_max: int = 1000
     broadcaster: str | None = None
     is_volatile: bool = False

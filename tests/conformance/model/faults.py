@@ -554,9 +554,13 @@ broadcast-missing-null        CAST-5  a broadcast without body is answered as mi
 broadcast-kept                CAST-6  who signs gets the last broadcast
 broadcast-kept-for-users      CAST-6  who has signed before gets the broadcasts that have been sent since
 broadcast-in-history          CAST-6  a broadcast is stored for whoever has an inbox
+cut-off-tells-who-signs       CAST-6  (nodes) who signs on a node that was cut off gets earlier broadcasts
 broadcasts-late               CAST-7  others get a broadcast 20 ms later
-broadcasts-late-past-1k       CAST-7  others get a broadcast of more than 1 KiB 50 ms later
 msgs-late-beside-broadcasts   CAST-7  others get a msg 20 ms later
+broadcasts-late-past-1k       CAST-10 others get a broadcast of more than 1 KiB 50 ms later
+broadcasts-swapped            CAST-10 others get each second broadcast before the first
+broadcasts-there-swapped      CAST-10 (nodes) on other nodes each second broadcast comes before the first
+kept-for-who-signs-elsewhere  CAST-11 (nodes) who signs on another node within a second of a broadcast gets it
 broadcast-reply-first         CAST-8  the reply comes before the broadcast
 broadcast-reply-overtakes     CAST-8  the reply to the second of two broadcasts that wait comes before it
 denied-delivered              CAST-9  a broadcast that is denied is delivered
@@ -743,7 +747,6 @@ room-here-only                NODE-11 a full history has room again only on the 
 dups-here-only                NODE-12 retries are known to one node only
 broadcast-here-only           NODE-13 a broadcast stays on its node
 cut-off-misses-broadcasts     NODE-13 a node that was cut off has missed the broadcasts, not the msgs
-cut-off-tells-who-signs       NODE-13 who signs on a node that was cut off gets what was broadcast before
 other-nodes-share-broadcasts  NODE-13 of the other nodes only the first that asks gets a broadcast
 broadcast-there-not-first     NODE-13 a node gets no broadcasts of others before it got a message of them
 broadcast-there-rounded       NODE-13 on other nodes 14 digits of a number of a broadcast arrive
@@ -752,7 +755,7 @@ broadcast-there-short         NODE-13 broadcasts of more than 32 KiB stay on the
 broadcast-there-not-to-moved  NODE-13 who has signed as another gets no broadcasts of other nodes
 cut-off-broadcasts-here       REPLY-8 (nodes) a node that is cut off gives a broadcast to its own devices
 cut-off-broadcasts-later      REPLY-8 (nodes) a node that is cut off sends a broadcast when it is back
-broadcast-there-late          NODE-13 on other nodes a broadcast comes 5 ms later
+broadcast-there-late          CAST-7  (nodes) on other nodes a broadcast comes 5 ms later
 broadcast-there-twice         NODE-13 a broadcast reaches other nodes' devices twice
 cid-required                  COMPAT-1  a request without cid is refused
 token-renamed                 COMPAT-1  the token is called "session"

@@ -417,6 +417,11 @@ class FaultyFeatureServer(FeatureServer):
             return
         if fault("broadcast-kept") and self._kept:
             self._hand_to(connection, progress, self._kept[-1])
+        if fault("kept-for-who-signs-elsewhere"):
+            now_ms = time.time_ns() // 1_000_000
+            for entry in self._kept:
+                if self._is_foreign(entry) and now_ms - entry.time < 1000:
+                    self._hand_to(connection, progress, entry)
         if fault("broadcast-kept-for-users"):
             for entry in self._kept[self._seen.get(uid, len(self._kept)) :]:
                 self._hand_to(connection, progress, entry)
@@ -461,7 +466,8 @@ class FaultyFeatureServer(FeatureServer):
             return
         if fault("other-node-time") and self._is_foreign(entry):
             entry = replace(entry, time=time.time_ns() // 1_000_000)
-        if fault("other-node-swapped") and self._is_foreign(entry):
+        swaps = fault("other-node-swapped") or (fault("broadcasts-there-swapped") and entry.to is None)
+        if swaps and self._is_foreign(entry):
             self._n += 1
             if self._n % 2:
                 later(0.02, super()._hand_out, entry)
@@ -598,10 +604,16 @@ class FaultyFeatureServer(FeatureServer):
         )
         if any(late):
             later(0.02, device.send, text)
-        elif fault("second-device-swapped") and self._is_second(device) and not is_broadcast:
+        elif self._swaps_broadcasts(is_own) if is_broadcast else self._swaps_msgs(device):
             self._swap(device, text)
         else:
             device.send(text)
+
+    def _swaps_broadcasts(self, is_own: bool) -> bool:
+        return fault("broadcasts-swapped") and not is_own
+
+    def _swaps_msgs(self, device: Connection) -> bool:
+        return fault("second-device-swapped") and self._is_second(device)
 
     def _change_broadcast(self, message: Reply) -> None:
         if fault("broadcast-unmarked"):

@@ -402,6 +402,7 @@ class FaultyRedisPost(RedisPost):
 
     async def _after_a_cut(self, position: Id) -> None:
         if fault("cut-off-tells-who-signs"):
+            await self._log.ping()  # it is back
             await asyncio.sleep(1)
         missed = await self._log.xrange(LOG, min=f"({show_id(position)}")
         if fault("cut-off-twice"):

@@ -90,7 +90,7 @@ class Post(Protocol):
     async def past(self, uid: str, since: Id | None) -> Past:
         """What is retained behind 'since', or without it what is not confirmed.
 
-        Not what is still to be handed out, for it comes among the broadcasts. [CAST-7]
+        Not what is still to be handed out: it comes among the broadcasts, in order. [CAST-7]
         """
 
     async def confirm(self, uid: str, id: Id) -> None:

@@ -105,26 +105,6 @@ static void store_broadcast(struct mapping_store *base, const struct message *me
              message->from);
 }
 
-static void store_settle(struct mapping_store *base, mapping_done_fn *done, void *ctx)
-{
-    struct fake_store *store = fake(base);
-    if (!store->settles_later) {
-        done(ctx, ERR_OK);
-        return;
-    }
-    assert_null(store->settled);
-    transcript_add(&store->asked, "settle");
-    store->settled = done;
-    store->settled_ctx = ctx;
-}
-
-void fake_store_answer_settle(struct fake_store *store, enum err err)
-{
-    mapping_done_fn *settled = store->settled;
-    store->settled = NULL;
-    settled(store->settled_ctx, err);
-}
-
 static void store_listen(struct mapping_store *base, const struct node_events *events, void *ctx)
 {
     fake(base)->events = events;
@@ -141,7 +121,6 @@ static const struct mapping_store_ops fake_store_ops = {
     .unbind = store_unbind,
     .send = store_send,
     .broadcast = store_broadcast,
-    .settle = store_settle,
     .listen = store_listen,
     .trouble = store_trouble,
 };

@@ -4,8 +4,7 @@
  *   bind 1 alice     unbind 1
  *   send bob, send bob cid=m1, broadcast alice
  *   read 64 of alice after 17-0, read 0 of alice unconfirmed
- *   confirm alice 17-0
- *   settle */
+ *   confirm alice 17-0 */
 #ifndef CHAT_TEST_FAKE_STORE_H
 #define CHAT_TEST_FAKE_STORE_H
 
@@ -35,9 +34,6 @@ struct fake_store {
     size_t n_devices;
     unsigned fail_on; /* the n-th answer from now is ERR_UNAVAILABLE; 0: none */
     bool is_destroying;
-    bool settles_later; /* when it is told; else at once, and writes nothing down */
-    mapping_done_fn *settled;
-    void *settled_ctx;
     const char *trouble;
     const struct node_events *events; /* listen() */
     void *events_ctx;
@@ -69,9 +65,6 @@ void fake_store_answer_read(struct fake_store *store, const struct inbox_page *p
 
 /* Answer all reads that there are and will be with ERR_UNAVAILABLE. */
 void fake_store_answer_reads_unavailable(struct fake_store *store);
-
-/* Answer the settle that was asked for. */
-void fake_store_answer_settle(struct fake_store *store, enum err err);
 
 /* Answer the bind of 'device', though other calls may be older. */
 void fake_store_answer_bind(struct fake_store *store, conn_id device);

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from chatcheck.client import Client
-from chatcheck.conversation import Conversation, dump
+from chatcheck.conversation import Conversation, dump, same_json
 from chatcheck.raw_client import TEXT, RawClient, build_frame
 from chatcheck.target import Server
 from chatcheck.timing import eventually
@@ -85,6 +85,25 @@ def deliver_to_all(sender: Conversation, uid: str, *devices: Conversation, body:
     sender.msg(uid, body)
     for device in devices:
         device.expect_delivery(body, sender.uid)
+
+
+def expect_in_any_mixture(
+    device: Conversation, msgs: list[Any], broadcasts: list[Any], n_replies: int = 0
+) -> list[dict[str, Any]]:
+    """These msgs in their order and these broadcasts in theirs come next, and so many good replies."""
+    __tracebackhide__ = True
+    got = [device.recv() for _ in range(len(msgs) + len(broadcasts) + n_replies)]
+    replies = [message for message in got if "status" in message]
+    heard = [message["body"] for message in got if "broadcast" in message]
+    others = [message["body"] for message in got if not message.keys() & {"status", "broadcast"}]
+    for what, wanted, came in (("broadcasts", broadcasts, heard), ("msgs", msgs, others)):
+        if not same_json(came, wanted):
+            raise Mismatch(
+                show_text(f"the {what} {dump(wanted)} on {device.name}"), show_text(dump(came) or "none")
+            )
+    if [reply["status"] for reply in replies] != [1] * n_replies:
+        raise Mismatch(f"{n_replies} replies with status 1", show_text(dump(replies)))
+    return got
 
 
 def broadcast_as_written(sender: Client, bodies: list[str], *devices: Conversation) -> None:

@@ -14,6 +14,7 @@ from chatcheck.tests.helpers import (
     deliver_to_all,
     expect_fds,
     expect_gone,
+    expect_in_any_mixture,
     fds_of,
     fence_devices,
     fresh,
@@ -246,7 +247,7 @@ def test_a_node_that_is_cut_off_says_so_and_catches_up(server: Server, how: str)
         fence_devices(*devices)
 
 
-@pytest.mark.spec("NODE-13", "NODE-8", "CAST-7")
+@pytest.mark.spec("NODE-13", "NODE-8", "CAST-10")
 @pytest.mark.feature("broadcast")
 def test_a_node_that_was_cut_off_catches_up_with_broadcasts(server: Server) -> None:
     """NODE-13: "With the feature `broadcast`, a broadcast MUST reach every device on every node exactly
@@ -255,8 +256,7 @@ def test_a_node_that_was_cut_off_catches_up_with_broadcasts(server: Server) -> N
     NODE-8: "When a node reaches Redis again within a documented time, 120 s for the reference server, its
     devices MUST get what was sent to them meanwhile, in order and once."
 
-    CAST-7: "What one connection sends, broadcasts and msgs, MUST arrive at each device in the order in which
-    it was sent."
+    CAST-10: "Broadcasts of one connection MUST arrive at each device in the order in which they were sent."
     """
     uid = server.uid()
     with server.node_on_a_wire() as (node, wire):
@@ -273,12 +273,9 @@ def test_a_node_that_was_cut_off_catches_up_with_broadcasts(server: Server) -> N
                     alice.msg(uid, body)
         finally:
             wire.mend()
-        for number, body in enumerate(bodies):
-            if number % 3:
-                device.expect_broadcast(body, alice.uid)
-                carol.expect_broadcast(body, alice.uid)
-            else:
-                device.expect_delivery(body, alice.uid)
+        broadcasts = [body for number, body in enumerate(bodies) if number % 3]
+        expect_in_any_mixture(device, bodies[::3], broadcasts)
+        expect_in_any_mixture(carol, [], broadcasts)
         assert eventually(lambda: is_available(carol, node.uid()), within=HEALED_SECONDS, every=0.1)
         for client in (device, carol):
             client.fence()
@@ -346,8 +343,9 @@ def test_a_broadcast_of_a_node_that_is_cut_off_is_not_done(server: Server, how: 
 @pytest.mark.feature("broadcast")
 @pytest.mark.parametrize("how", ["silent", "severed"])
 def test_who_signs_on_a_node_that_comes_back_hears_no_earlier_broadcast(server: Server, how: str) -> None:
-    """CAST-6: "A broadcast MUST NOT be kept for later: a connection that signs after the reply does not get
-    it."
+    """CAST-6: "A broadcast MUST NOT be kept for later: a connection that signs on the same server after the
+    reply does not get it, nor one that signs on another server when a documented time has passed since the
+    reply; the reference server's is 2 s."
 
     Nor from a node that has still to tell it to those who are there. Twin: one of them gets it.
 
@@ -363,6 +361,7 @@ def test_who_signs_on_a_node_that_comes_back_hears_no_earlier_broadcast(server: 
             bodies = some(300)
             for body in bodies:
                 alice.broadcast(body)
+            time.sleep(scaled(server.documented.broadcast_wait))
         finally:
             wire.mend()
         late, uid = node.connect(), server.uid()
