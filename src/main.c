@@ -238,7 +238,7 @@ int main(int argc, char **argv)
     if (!open_closed_descriptors()) {
         return EX_OSERR;
     }
-    switch (config_read(argc, argv, getenv, &config)) {
+    switch (config_read(argc, argv, (const char *const *)environ, &config)) {
     case CONFIG_RUN:
         break;
     case CONFIG_DONE:

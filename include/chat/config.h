@@ -48,9 +48,9 @@ enum config_result {
     CONFIG_BAD    /* a setting's value or the file is wrong, said on stderr: exit EX_CONFIG */
 };
 
-/* 'environ_get' is getenv, or a fake. Messages on stderr name the setting, where it was given,
- * what was given (never a password) and what is allowed. */
-enum config_result config_read(int argc, char **argv, char *(*environ_get)(const char *name),
+/* 'variables' is environ: "NAME=value" each, then NULL. Messages on stderr name the setting, where
+ * it was given, what was given (never a password) and what is allowed. */
+enum config_result config_read(int argc, char **argv, const char *const *variables,
                                struct config *out);
 
 /* If there is no node_name, make one from the name of the host and listen_port. config_read()

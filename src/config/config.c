@@ -2,12 +2,16 @@
  * before. What is wrong is said wherever it stands, also if a stronger source would hide it. */
 #include "chat/config.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "config/config_file.h"
 #include "config/settings.h"
+
+/* What every variable of ours begins with. */
+#define VARIABLE_PREFIX "CHATD_"
+#define CONFIG_VARIABLE VARIABLE_PREFIX "CONFIG"
 
 /* What getopt_long() returns: the index of a setting, or one of these. */
 enum flag {
@@ -44,9 +48,9 @@ static void make_options(struct option *options)
     options[N_FLAGS] = (struct option){0};
 }
 
-/* Say that 'name', of a 'what' that is written with 'dashes', is unknown, and which one was
- * probably meant. A name that is none is not quoted: a part of a URL may have come here. */
-static void say_unknown(const char *where, const char *what, const char *dashes, const char *name)
+/* Say that 'name', of a 'what' that is written with 'start' before it, is unknown, and which one
+ * was probably meant. A name that is none is not quoted: a part of a URL may have come here. */
+static void say_unknown(const char *where, const char *what, const char *start, const char *name)
 {
     const char *name_characters =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
@@ -54,23 +58,31 @@ static void say_unknown(const char *where, const char *what, const char *dashes,
         fprintf(stderr, "chatd: %sunknown %s\n", where, what);
         return;
     }
-    fprintf(stderr, "chatd: %sunknown %s %s%s", where, what, dashes, name);
+    fprintf(stderr, "chatd: %sunknown %s %s%s", where, what, start, name);
     const struct setting *nearest = setting_nearest(name);
     if (nearest != NULL) {
-        fprintf(stderr, "; did you mean %s%s?", dashes, nearest->name);
+        char variable[SETTING_NAME_SIZE_MAX];
+        setting_environment_name(nearest, variable);
+        bool is_variable = strcmp(start, VARIABLE_PREFIX) == 0;
+        fprintf(stderr, "; did you mean %s%s?", is_variable ? "" : start,
+                is_variable ? variable : nearest->name);
     }
     fputc('\n', stderr);
+}
+
+/* Say what is wrong with the flag that getopt_long() calls 'flag'. */
+static void say_of_flag(int flag, const char *what)
+{
+    struct option options[N_FLAGS + 1];
+    make_options(options);
+    fprintf(stderr, "chatd: --%s %s\n", options[flag - FLAG_FIRST_VALUE].name, what);
 }
 
 /* Say what getopt_long() stumbled over. */
 static void say_bad_flag(int result, char **argv)
 {
-    if (result == ':' && optopt >= FLAG_FIRST_VALUE) {
-        fprintf(stderr, "chatd: %s needs a value\n", argv[optind - 1]);
-    } else if (optopt >= FLAG_FIRST_VALUE) {
-        struct option options[N_FLAGS + 1];
-        make_options(options);
-        fprintf(stderr, "chatd: --%s takes no value\n", options[optopt - FLAG_FIRST_VALUE].name);
+    if (optopt >= FLAG_FIRST_VALUE) {
+        say_of_flag(optopt, result == ':' ? "needs a value" : "takes no value");
     } else if (optopt != 0) {
         char name[] = {(char)optopt, '\0'};
         say_unknown("", "flag", "-", name);
@@ -102,6 +114,23 @@ static void take_flag(int flag, const char *value, struct flags *flags)
     }
 }
 
+/* getopt_long() takes the next word for the value, whatever it is. */
+static bool has_value(int flag, char **argv)
+{
+    if (optarg == NULL) {
+        return true;
+    }
+    if (optarg == argv[optind - 1] && strncmp(optarg, "--", 2) == 0) {
+        say_of_flag(flag, "needs a value; a flag stands in its place");
+        return false;
+    }
+    if (flag == FLAG_FIRST_VALUE + FLAG_CONFIG && *optarg == '\0') {
+        say_of_flag(flag, "needs a value");
+        return false;
+    }
+    return true;
+}
+
 /* False: wrong words, said on stderr. */
 static bool read_flags(int argc, char **argv, struct flags *flags)
 {
@@ -113,6 +142,9 @@ static bool read_flags(int argc, char **argv, struct flags *flags)
     while ((result = getopt_long(argc, argv, ":", options, NULL)) != -1) {
         if (result < FLAG_FIRST_VALUE) {
             say_bad_flag(result, argv);
+            return false;
+        }
+        if (!has_value(result, argv)) {
             return false;
         }
         take_flag(result - FLAG_FIRST_VALUE, optarg, flags);
@@ -162,15 +194,15 @@ static char *trim(char *text)
 /* A file being read, and what it has said so far. */
 struct file {
     const char *path;
-    unsigned line_number;
+    struct config *config;
     unsigned given_at[N_SETTINGS]; /* number of the line, or 0 */
 };
 
-/* "name = value". 'line' is changed. */
-static bool apply_line(struct file *file, char *line, struct config *config)
+/* "name = value". */
+static bool apply_setting(struct file *file, unsigned number, char *line)
 {
     char where[4096];
-    snprintf(where, sizeof where, "%s:%u: ", file->path, file->line_number);
+    snprintf(where, sizeof where, "%s:%u: ", file->path, number);
     char *equals = strchr(line, '=');
     if (equals == NULL) {
         fprintf(stderr, "chatd: %sthis is not \"name = value\"\n", where);
@@ -188,71 +220,103 @@ static bool apply_line(struct file *file, char *line, struct config *config)
         fprintf(stderr, "chatd: %s%s is given in line %u already\n", where, name, *given_at);
         return false;
     }
-    *given_at = file->line_number;
+    *given_at = number;
     strncat(where, name, sizeof where - strlen(where) - 1);
-    return apply(setting, where, trim(equals + 1), config);
+    return apply(setting, where, trim(equals + 1), file->config);
 }
 
-static bool apply_lines(FILE *stream, struct file *file, struct config *config)
+static bool apply_line(void *ctx, unsigned number, char *line)
 {
-    bool ok = true;
-    char *line = NULL;
-    size_t size = 0;
-    ssize_t len;
-    while ((len = getline(&line, &size, stream)) >= 0) {
-        file->line_number++;
-        if (strlen(line) != (size_t)len) {
-            fprintf(stderr, "chatd: %s:%u: a NUL byte\n", file->path, file->line_number);
-            ok = false;
-            continue;
-        }
-        char *text = trim(line);
-        if (*text != '\0' && *text != '#') {
-            ok &= apply_line(file, text, config);
-        }
-    }
-    free(line);
-    return ok;
+    struct file *file = ctx;
+    char *text = trim(line);
+    return *text == '\0' || *text == '#' || apply_setting(file, number, text);
 }
 
 /* 'path' NULL: there is no file. */
 static bool apply_file(const char *path, struct config *config)
 {
-    if (path == NULL) {
-        return true;
-    }
-    FILE *stream = fopen(path, "re");
-    if (stream == NULL) {
-        fprintf(stderr, "chatd: the configuration file %s: %s\n", path, strerror(errno));
-        return false;
-    }
-    struct file file = {.path = path};
-    bool ok = apply_lines(stream, &file, config);
-    if (ferror(stream)) {
-        fprintf(stderr, "chatd: the configuration file %s: cannot be read\n", path);
-        ok = false;
-    }
-    fclose(stream);
-    return ok;
+    struct file file = {.path = path, .config = config};
+    return path == NULL || config_file_read(path, apply_line, &file);
 }
 
-/* An empty variable counts as not set: that is how scripts and containers say "none". */
-static const char *environment(char *(*environ_get)(const char *name), const char *name)
+/* The value of variable 'name', or NULL. An empty one counts as not set: that is how scripts and
+ * containers say "none". */
+static const char *variable_value(const char *const *variables, const char *name)
 {
-    const char *value = environ_get(name);
-    return value != NULL && *value != '\0' ? value : NULL;
+    size_t len = strlen(name);
+    for (; *variables != NULL; variables++) {
+        if (strncmp(*variables, name, len) == 0 && (*variables)[len] == '=') {
+            const char *value = *variables + len + 1;
+            return *value != '\0' ? value : NULL;
+        }
+    }
+    return NULL;
 }
 
-static bool apply_environment(char *(*environ_get)(const char *name), struct config *config)
+static bool apply_environment(const char *const *variables, struct config *config)
 {
     bool ok = true;
     for (size_t i = 0; i < N_SETTINGS; i++) {
         char name[SETTING_NAME_SIZE_MAX];
         setting_environment_name(&settings[i], name);
-        const char *value = environment(environ_get, name);
+        const char *value = variable_value(variables, name);
         if (value != NULL) {
             ok &= apply(&settings[i], name, value, config);
         }
+    }
+    return ok;
+}
+
+static bool is_variable_of_ours(const char *name)
+{
+    bool is_ours = strcmp(name, CONFIG_VARIABLE) == 0;
+    for (size_t i = 0; !is_ours && i < N_SETTINGS; i++) {
+        char ours[SETTING_NAME_SIZE_MAX];
+        setting_environment_name(&settings[i], ours);
+        is_ours = strcmp(name, ours) == 0;
+    }
+    return is_ours;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text);
+    size_t end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* Kubernetes and Docker tell every process of services near it: for one that is called "chatd", or
+ * "chatd-redis", in variables that begin like ours. */
+static bool is_of_orchestrator(const char *name, const char *value)
+{
+    const char *port = strstr(name, "_PORT_");
+    return ends_with(name, "_SERVICE_HOST") || strstr(name, "_SERVICE_PORT") != NULL ||
+           (ends_with(name, "_PORT") && strstr(value, "://") != NULL) ||
+           (port != NULL && port[6] >= '0' && port[6] <= '9');
+}
+
+/* A misspelt variable would be as good as none, and nobody would notice. */
+static bool check_variable(const char *variable)
+{
+    char name[2 * SETTING_NAME_SIZE_MAX];
+    size_t len = strcspn(variable, "=");
+    const char *value = variable + len + (variable[len] == '=');
+    if (strncmp(variable, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0 || *value == '\0') {
+        return true;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)len, variable);
+    if (is_variable_of_ours(name) || is_of_orchestrator(name, value)) {
+        return true;
+    }
+    say_unknown("", "variable", VARIABLE_PREFIX, name + strlen(VARIABLE_PREFIX));
+    return false;
+}
+
+static bool check_variables(const char *const *variables)
+{
+    bool ok = true;
+    for (; *variables != NULL; variables++) {
+        ok &= check_variable(*variables);
     }
     return ok;
 }
@@ -345,7 +409,7 @@ static bool may_share_port(const struct config *config)
     return false;
 }
 
-enum config_result config_read(int argc, char **argv, char *(*environ_get)(const char *name),
+enum config_result config_read(int argc, char **argv, const char *const *variables,
                                struct config *out)
 {
     struct flags flags = {0};
@@ -363,12 +427,13 @@ enum config_result config_read(int argc, char **argv, char *(*environ_get)(const
     }
     const char *path = flags.config_path;
     if (path == NULL) {
-        path = environment(environ_get, "CHATD_CONFIG");
+        path = variable_value(variables, CONFIG_VARIABLE);
     }
     struct config config = {0};
     bool ok = apply_defaults(&config);
     ok &= apply_file(path, &config);
-    ok &= apply_environment(environ_get, &config);
+    ok &= check_variables(variables);
+    ok &= apply_environment(variables, &config);
     ok &= apply_flags(&flags, &config);
     if (!ok || !may_share_port(&config)) {
         return CONFIG_BAD;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chat/utf8.h"
+
 /* How the values of a kind of setting are read, described and printed. */
 struct setting_type {
     /* ERR_OK; or ERR_INVALID, and 'config' is untouched and '*why' may say what is wrong with
@@ -246,7 +248,11 @@ static enum err parse_broadcasters(const struct setting *setting, const char *va
 {
     (void)setting;
     size_t n = 0;
-    for (const char *uid = value; *value != '\0'; uid++) {
+    if (!utf8_valid(str_of(value))) {
+        *why = "it is not UTF-8";
+        return ERR_INVALID;
+    }
+    for (const char *uid = value;; uid++) {
         size_t len = strcspn(uid, ",");
         if (len == 0 || len > UID_SIZE_MAX || ++n > BROADCASTERS_MAX) {
             *why = "too many uids, or one that is empty or too long";
@@ -603,17 +609,24 @@ static void describe_allowed(const struct setting *setting, char *out, size_t si
     }
 }
 
+/* A URL that has gone astray may hold a password, too. */
+static bool is_secret(const struct setting *setting, const char *value)
+{
+    return *value != '\0' &&
+           (setting->type->is_secret || strchr(value, '@') != NULL || strstr(value, "://") != NULL);
+}
+
 enum err setting_parse(const struct setting *setting, const char *value, struct config *config,
                        char *problem)
 {
-    const char *why = "that is not allowed";
-    enum err e = setting->type->parse(setting, value, config, &why);
+    const char *why = *value == '\0' ? "a value is missing" : "that is not allowed";
+    enum err e = *value == '\0' ? ERR_INVALID : setting->type->parse(setting, value, config, &why);
     if (e != ERR_OK) {
         char allowed[256];
         describe_allowed(setting, allowed, sizeof allowed);
         snprintf(problem, SETTING_PROBLEM_SIZE_MAX, "%s: %s; allowed: %s",
-                 setting->type->is_secret ? "(not shown, as it may hold a password)"
-                                          : log_value(value),
+                 is_secret(setting, value) ? "(not shown, as it may hold a password)"
+                                           : log_value(value),
                  why, allowed);
     }
     return e;

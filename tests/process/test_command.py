@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -71,6 +72,8 @@ def test_version(run: Run) -> None:
     [
         (["--no-such-flag"], EX_USAGE, "no-such-flag"),
         (["--listen"], EX_USAGE, "--listen needs a value"),
+        (["--node-name", "--reuse-port", "yes"], EX_USAGE, "--node-name needs a value; a flag"),
+        (["--broadcasters", ""], EX_CONFIG, "a value is missing"),
         (["surplus"], EX_USAGE, ""),
         (["--listen", "nowhere"], EX_CONFIG, "listen"),
         (["--ping-interval-ms", "1"], EX_CONFIG, "ping-interval-ms"),
@@ -101,6 +104,46 @@ def test_wrong_value_in_environment_and_file(run: Run, tmp_path: pathlib.Path) -
     assert from_environment.returncode == from_file.returncode == EX_CONFIG
     assert "CHATD_PING_TIMEOUT_MS" in from_environment.stderr
     assert f"{file}:2" in from_file.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("a pipe", "a pipe, and it has to be a regular file"),
+        ("a directory", "a directory, and it has to be a regular file"),
+        ("/dev/zero", "a device, and it has to be a regular file"),
+        ("too large", "larger than 1048576 bytes"),
+        ("a mark", ":1: a byte order mark; save the file as UTF-8 without one"),
+    ],
+)
+def test_file_that_is_none_is_refused_at_once(run: Run, tmp_path: pathlib.Path, kind: str, says: str) -> None:
+    path = tmp_path / "chatd.conf"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a directory":
+        path.mkdir()
+    elif kind == "/dev/zero":
+        path.symlink_to("/dev/zero")
+    elif kind == "too large":
+        with path.open("wb") as file:
+            file.truncate(10**12)
+    else:
+        path.write_text("\ufefflisten = 127.0.0.1:0\n", encoding="utf-8")
+
+    answer = run("--config", str(path))
+
+    assert (answer.returncode, answer.stdout) == (EX_CONFIG, "")
+    assert says in answer.stderr
+    assert str(path) in answer.stderr
+
+
+def test_unknown_variable_is_refused_but_not_those_of_an_orchestrator(run: Run) -> None:
+    answer = run("--check-config", listn="127.0.0.1:0")
+    passed = run("--check-config", port="tcp://10.0.0.1:9502", service_host="10.0.0.1")
+
+    assert answer.returncode == EX_CONFIG
+    assert answer.stderr == "chatd: unknown variable CHATD_LISTN; did you mean CHATD_LISTEN?\n"
+    assert (passed.returncode, passed.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
@@ -394,6 +437,9 @@ def test_no_password_in_the_answer_to_a_wrong_setting(run: Run) -> None:
         (["--redys=redis://:planted-password@127.0.0.1"], {}),
         (["--check-config"], {"redis": "redis://:planted-password@127.0.0.1"}),
         (["--check-config"], {"redis": "redis://:planted-password@/"}),
+        (["--check-config"], {"redis_url": "redis://:planted-password@127.0.0.1"}),
+        (["--check-config"], {"config": "redis://:planted-password@127.0.0.1"}),
+        (["--listen", "redis://:planted-password@127.0.0.1"], {}),
     ):
         answer = run(*flags, **settings)
         assert "planted-password" not in answer.stdout + answer.stderr

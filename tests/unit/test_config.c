@@ -7,19 +7,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "chat/config.h"
+#include "config/config_file.h"
 #include "config/settings.h"
 
 enum {
     N_VARIABLES_MAX = 8
 };
 
-/* The environment of a test: "NAME=value". */
-static const char *variables[N_VARIABLES_MAX];
+/* The environment of a test: "NAME=value", then NULL. */
+static const char *variables[N_VARIABLES_MAX + 1];
 static size_t n_variables;
 
 struct fixture {
@@ -29,19 +31,6 @@ struct fixture {
     char out[16384]; /* what config_read() wrote to stdout */
     char err[4096];  /* and to stderr */
 };
-
-static char *fake_getenv(const char *name)
-{
-    size_t len = strlen(name);
-    for (size_t i = 0; i < n_variables; i++) {
-        if (strncmp(variables[i], name, len) == 0 && variables[i][len] == '=') {
-            static char value[1024];
-            snprintf(value, sizeof value, "%s", variables[i] + len + 1);
-            return value;
-        }
-    }
-    return NULL;
-}
 
 static int setup(void **state)
 {
@@ -70,15 +59,20 @@ static void given_variable(const char *variable)
 }
 
 /* The file, which CHATD_CONFIG names. */
-static void given_file(struct fixture *f, const char *text)
+static void given_bytes(struct fixture *f, const char *bytes, size_t len)
 {
     static char variable[64];
     FILE *file = fopen(f->path, "w");
     assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fwrite(bytes, 1, len, file), len);
     fclose(file);
     snprintf(variable, sizeof variable, "CHATD_CONFIG=%s", f->path);
     given_variable(variable);
+}
+
+static void given_file(struct fixture *f, const char *text)
+{
+    given_bytes(f, text, strlen(text));
 }
 
 /* What 'stream' is given goes to a file until it is released into 'text'. */
@@ -111,13 +105,14 @@ static void when_read(struct fixture *f, const char *words)
     int argc = 1;
     snprintf(line, sizeof line, "%s", words);
     for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
-        argv[argc++] = word;
+        argv[argc++] = strcmp(word, "EMPTY") == 0 ? word + strlen(word) : word;
     }
+    variables[n_variables] = NULL;
     int kept_out;
     int kept_err;
     FILE *out = capture(stdout, &kept_out);
     FILE *err = capture(stderr, &kept_err);
-    f->result = config_read(argc, argv, fake_getenv, &f->config);
+    f->result = config_read(argc, argv, variables, &f->config);
     release(stderr, kept_err, err, f->err, sizeof f->err);
     release(stdout, kept_out, out, f->out, sizeof f->out);
 }
@@ -350,31 +345,269 @@ static void test_file_with_wrong_lines_is_refused_by_line(void **state)
     then_refused(f, CONFIG_BAD, want);
 }
 
-static void test_file_with_a_nul_byte_is_refused(void **state)
+#define BYTES(text)            \
+    {                          \
+        text, sizeof(text) - 1 \
+    }
+
+/* What is no text of ours is said once, with its line; the rest of it is not read. */
+static void test_file_that_is_no_text_is_refused(void **state)
 {
     struct fixture *f = *state;
+    static const struct {
+        const char *name;
+        struct {
+            const char *ptr;
+            size_t len;
+        } bytes;
+        const char *want;
+    } rows[] = {
+        {"NUL", BYTES("log-level = info\0x\n\0\n"), "1: a NUL byte; is this a text file?"},
+        {"NUL in a comment", BYTES("\n#\0\n"), "2: a NUL byte; is this a text file?"},
+        {"UTF-8 mark", BYTES("\xEF\xBB\xBFlisten = 127.0.0.1:1\nx\n"),
+         "1: a byte order mark; save the file as UTF-8 without one"},
+        {"UTF-8 mark alone", BYTES("\xEF\xBB\xBF"),
+         "1: a byte order mark; save the file as UTF-8 without one"},
+        {"UTF-16, little end", BYTES("\xFF\xFEl\0i\0"),
+         "1: this is UTF-16; save the file as UTF-8 without a byte order mark"},
+        {"UTF-16, big end", BYTES("\xFE\xFF\0l\0i"),
+         "1: this is UTF-16; save the file as UTF-8 without a byte order mark"},
+        {"lone CR", BYTES("# settings\rlisten = 127.0.0.1:1\r"),
+         "1: a carriage return inside the line; lines end with LF or CR LF"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char want[200];
+        n_variables = 0;
+        given_bytes(f, rows[i].bytes.ptr, rows[i].bytes.len);
+        snprintf(want, sizeof want, "chatd: %s:%s\n", f->path, rows[i].want);
+
+        when_read(f, "");
+
+        print_message("%s\n", rows[i].name);
+        then_refused(f, CONFIG_BAD, want);
+    }
+}
+
+/* Either kind of line end, the last one may lack it, nothing at all is fine. */
+static void test_file_of_every_line_end_is_read(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const texts[] = {
+        "log-level = warn\nping-interval-ms = 200\n",
+        "log-level = warn\nping-interval-ms = 200",
+        "log-level = warn\r\nping-interval-ms = 200\r\n",
+        "log-level=warn\r\nping-interval-ms=200",
+        "\n\r\nlog-level=warn\n\nping-interval-ms=200\r",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        n_variables = 0;
+        given_file(f, texts[i]);
+
+        when_read(f, "");
+
+        then_runs(f);
+        assert_int_equal(f->config.log_level, LOG_WARN);
+        assert_int_equal(f->config.ping_interval_ms, 200);
+    }
+    n_variables = 0;
     given_file(f, "");
-    FILE *file = fopen(f->path, "w");
-    assert_non_null(file);
-    fwrite("log-level = info\0x\n", 1, 19, file);
-    fclose(file);
-    char want[100];
-    snprintf(want, sizeof want, "chatd: %s:1: a NUL byte\n", f->path);
-
     when_read(f, "");
+    then_runs(f);
+}
 
+/* A line of the greatest length is read, one more byte is too many; so is a file. */
+static void test_file_and_its_lines_have_a_greatest_length(void **state)
+{
+    struct fixture *f = *state;
+    static char text[CONFIG_FILE_SIZE_MAX + 2];
+    char want[200];
+    memset(text, ' ', CONFIG_LINE_SIZE_MAX);
+    memcpy(text, "log-level = warn", 16);
+    strcpy(text + CONFIG_LINE_SIZE_MAX, "\n");
+    given_file(f, text);
+    when_read(f, "");
+    then_runs(f);
+
+    n_variables = 0;
+    memset(&f->config, 0, sizeof f->config);
+    strcpy(text + CONFIG_LINE_SIZE_MAX, " \n");
+    given_file(f, text);
+    snprintf(want, sizeof want, "chatd: %s:1: longer than %d bytes\n", f->path,
+             CONFIG_LINE_SIZE_MAX);
+    when_read(f, "");
+    then_refused(f, CONFIG_BAD, want);
+
+    n_variables = 0;
+    memset(text, '\n', CONFIG_FILE_SIZE_MAX);
+    text[CONFIG_FILE_SIZE_MAX] = '\0';
+    given_file(f, text);
+    when_read(f, "");
+    then_runs(f);
+
+    n_variables = 0;
+    strcpy(text + CONFIG_FILE_SIZE_MAX, "\n");
+    given_file(f, text);
+    snprintf(want, sizeof want,
+             "chatd: the configuration file %s: larger than %d bytes; is it the right one?\n",
+             f->path, CONFIG_FILE_SIZE_MAX);
+    memset(&f->config, 0, sizeof f->config);
+    when_read(f, "");
     then_refused(f, CONFIG_BAD, want);
 }
 
+/* A file that is quite another one does not fill the screen. */
+static void test_file_of_many_wrong_lines_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    given_file(f, "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\n");
+
+    when_read(f, "");
+
+    assert_int_equal(f->result, CONFIG_BAD);
+    assert_non_null(strstr(f->err, ":20: this is not"));
+    assert_null(strstr(f->err, ":21: this is not"));
+    assert_non_null(strstr(f->err, ": the rest is not read, for too much is wrong\n"));
+}
+
+/* Nothing that could wait, never end, or do something when it is opened. */
 static void test_file_that_cannot_be_read_is_refused(void **state)
 {
     struct fixture *f = *state;
+    char fifo[64];
+    char link[64];
+    snprintf(fifo, sizeof fifo, "%s.fifo", f->path);
+    snprintf(link, sizeof link, "%s.link", f->path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(symlink(link, link), 0);
+    const struct {
+        const char *path;
+        const char *want;
+    } rows[] = {
+        {"/nowhere/chatd.conf", "No such file or directory"},
+        {"/tmp", "a directory, and it has to be a regular file"},
+        {"/tmp/", "a directory, and it has to be a regular file"},
+        {fifo, "a pipe, and it has to be a regular file"},
+        {"/dev/zero", "a device, and it has to be a regular file"},
+        {"/dev/null", "a device, and it has to be a regular file"},
+        {link, "Too many levels of symbolic links"},
+        {"/dev/null/x", "Not a directory"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char words[100];
+        char want[200];
+        snprintf(words, sizeof words, "--config %s", rows[i].path);
+        snprintf(want, sizeof want, "chatd: the configuration file %s: %s\n", rows[i].path,
+                 rows[i].want);
 
-    when_read(f, "--config /nowhere/chatd.conf");
-    then_refused(f, CONFIG_BAD,
-                 "chatd: the configuration file /nowhere/chatd.conf: No such file or directory\n");
-    when_read(f, "--config /tmp");
-    then_refused(f, CONFIG_BAD, "chatd: the configuration file /tmp: cannot be read\n");
+        when_read(f, words);
+
+        then_refused(f, CONFIG_BAD, want);
+    }
+    unlink(fifo);
+    unlink(link);
+}
+
+/* A misspelt variable would be as good as none, and nobody would notice. */
+static void test_unknown_variables_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        const char *variable;
+        const char *want;
+    } rows[] = {
+        {"CHATD_LISTN=127.0.0.1:1", "unknown variable CHATD_LISTN; did you mean CHATD_LISTEN?"},
+        {"CHATD_listen=127.0.0.1:1", "unknown variable CHATD_listen; did you mean CHATD_LISTEN?"},
+        {"CHATD_REDIS_URL=redis://:hush@h",
+         "unknown variable CHATD_REDIS_URL; did you mean CHATD_REDIS?"},
+        {"CHATD_VERBOSE=1", "unknown variable CHATD_VERBOSE"},
+        {"CHATD_PORT=9502", "unknown variable CHATD_PORT"},
+        {"CHATD_=1", "unknown variable CHATD_"},
+        {"CHATD_CHECK_CONFIG=1", "unknown variable CHATD_CHECK_CONFIG"},
+        {"CHATD_\x1b[2J=1", "unknown variable"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char want[200];
+        snprintf(want, sizeof want, "chatd: %s\n", rows[i].want);
+        n_variables = 0;
+        given_variable("PATH=/bin");
+        given_variable(rows[i].variable);
+        given_variable("CHATD_LOG_LEVEL=info");
+
+        when_read(f, "");
+
+        then_refused(f, CONFIG_BAD, want);
+    }
+}
+
+/* Kubernetes and Docker describe a service whose name begins with "chatd" by such variables. */
+static void test_variables_of_an_orchestrator_are_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    given_variable("CHATD_SERVICE_HOST=10.0.0.1");
+    given_variable("CHATD_SERVICE_PORT=9502");
+    given_variable("CHATD_SERVICE_PORT_WS=9502");
+    given_variable("CHATD_PORT=tcp://10.0.0.1:9502");
+    given_variable("CHATD_PORT_9502_TCP_ADDR=10.0.0.1");
+    given_variable("CHATD_REDIS_PORT=tcp://10.0.0.2:6379");
+    given_variable("CHATD_REDIS_PORT_6379_TCP=tcp://10.0.0.2:6379");
+    given_variable("NOT_CHATD_LISTN=1");
+
+    when_read(f, "");
+    then_runs(f);
+
+    n_variables = 0;
+    given_variable("CHATD_NOTHING="); /* empty counts as not set */
+    given_variable("CHATD_REDIS_SERVICE_HOST=10.0.0.2");
+    given_variable("CHATD_LOG_LEVEL=warn");
+    given_variable("CHATD_LOG_LEVEL=loud"); /* the first one counts, as for getenv() */
+    when_read(f, "");
+    then_runs(f);
+    assert_int_equal(f->config.log_level, LOG_WARN);
+    assert_false(f->config.has_redis);
+}
+
+/* An empty value is no value, wherever it stands. */
+static void test_empty_values_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"listen",    "redis",           "broadcasters",
+                                        "features",  "ping-timeout-ms", "node-name",
+                                        "log-level", "reuse-port"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char words[100];
+        char line[100];
+        char want[100];
+        snprintf(words, sizeof words, "--%s EMPTY", names[i]);
+        n_variables = 0;
+        when_read(f, words);
+        snprintf(want, sizeof want, "chatd: --%s \"\": a value is missing; allowed: ", names[i]);
+        assert_int_equal(f->result, CONFIG_BAD);
+        assert_int_equal(strncmp(f->err, want, strlen(want)), 0);
+
+        snprintf(words, sizeof words, "--%s=", names[i]);
+        when_read(f, words);
+        assert_int_equal(f->result, CONFIG_BAD);
+        assert_int_equal(strncmp(f->err, want, strlen(want)), 0);
+
+        snprintf(line, sizeof line, "\n%s =\n", names[i]);
+        given_file(f, line);
+        when_read(f, "");
+        snprintf(want, sizeof want, "chatd: %s:2: %s \"\": a value is missing; allowed: ", f->path,
+                 names[i]);
+        assert_int_equal(f->result, CONFIG_BAD);
+        assert_int_equal(strncmp(f->err, want, strlen(want)), 0);
+    }
+}
+
+/* As getopt has it everywhere: so a script's defaults can be overridden behind them. */
+static void test_last_of_a_flag_counts(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--ping-interval-ms 200 --ping-interval-ms=300");
+
+    then_runs(f);
+    assert_int_equal(f->config.ping_interval_ms, 300);
 }
 
 static void test_wrong_words_are_usage_errors(void **state)
@@ -388,6 +621,21 @@ static void test_wrong_words_are_usage_errors(void **state)
         {"--verbose", "chatd: unknown flag --verbose\n"},
         {"-v", "chatd: unknown flag -v\n"},
         {"--listen", "chatd: --listen needs a value\n"},
+        {"--listen --redis", "chatd: --listen needs a value; a flag stands in its place\n"},
+        {"--listen --redis redis://:hush@h",
+         "chatd: --listen needs a value; a flag stands in its place\n"},
+        {"--node-name --reuse-port yes",
+         "chatd: --node-name needs a value; a flag stands in its place\n"},
+        {"--broadcasters --features=none",
+         "chatd: --broadcasters needs a value; a flag stands in its place\n"},
+        {"--config --check-config", "chatd: --config needs a value; a flag stands in its place\n"},
+        {"--redis --", "chatd: --redis needs a value; a flag stands in its place\n"},
+        {"--config EMPTY", "chatd: --config needs a value\n"},
+        {"--config=", "chatd: --config needs a value\n"},
+        {"--config", "chatd: --config needs a value\n"},
+        {"EMPTY", "chatd: word 1 of the command line is not a flag\n"},
+        {"-", "chatd: word 1 of the command line is not a flag\n"},
+        {"-- --listen", "chatd: word 2 of the command line is not a flag\n"},
         {"--help=yes", "chatd: --help takes no value\n"},
         {"--log-level info 127.0.0.1:80", "chatd: word 3 of the command line is not a flag\n"},
     };
@@ -399,6 +647,18 @@ static void test_wrong_words_are_usage_errors(void **state)
 
         then_refused(f, CONFIG_USAGE, want);
     }
+}
+
+/* Whoever means it can say so. */
+static void test_value_that_looks_like_a_flag_stands_behind_an_equals_sign(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--node-name=--reuse-port --broadcasters -a");
+
+    then_runs(f);
+    assert_string_equal(f->config.node_name, "--reuse-port");
+    assert_string_equal(f->config.broadcasters, "-a");
 }
 
 /* config.h: never a password, wherever a URL with one has gone astray. */
@@ -415,6 +675,14 @@ static void test_password_is_never_printed(void **state)
         "--listen 127.0.0.1:80 redis://:hush@h",
         "--redis redis://:hush@h --check-config",
         "--redis redis+unix://me:hush@/s --check-config",
+        "--listen redis://:hush@h",
+        "--node-name redis://:hush@h",
+        "--log-level=:hush@h",
+        "--features redis://h/hush",
+        "--config redis://:hush@h",
+        "--config=redis://:hush@h",
+        "--listen --redis=redis://:hush@h",
+        "--listen --redis://:hush@h",
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         when_read(f, words[i]);
@@ -423,12 +691,25 @@ static void test_password_is_never_printed(void **state)
         assert_null(strstr(f->out, "hush"));
         assert_null(strstr(f->err, "hush"));
     }
-    static const char *const lines[] = {"redis = :hush@h\n", "redis redis://:hush@h\n",
-                                        "redis://:hush@h\n", "redis+unix://:hush@/s?db=1\n",
-                                        "rediss = redis://:hush@h\n"};
+    static const char *const lines[] = {
+        "redis = :hush@h\n",          "redis redis://:hush@h\n",
+        "redis://:hush@h\n",          "redis+unix://:hush@/s?db=1\n",
+        "rediss = redis://:hush@h\n", "listen = redis://:hush@h\n",
+        "redis = redis://:hush\r@h\n"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         n_variables = 0;
         given_file(f, lines[i]);
+        when_read(f, "");
+        assert_int_equal(f->result, CONFIG_BAD);
+        assert_true(strlen(f->err) > 0);
+        assert_null(strstr(f->err, "hush"));
+    }
+    static const char *const in_environment[] = {"CHATD_LISTEN=redis://:hush@h",
+                                                 "CHATD_CONFIG=redis://:hush@h",
+                                                 "CHATD_RDIS=redis://:hush@h"};
+    for (size_t i = 0; i < sizeof in_environment / sizeof in_environment[0]; i++) {
+        n_variables = 0;
+        given_variable(in_environment[i]);
         when_read(f, "");
         assert_int_equal(f->result, CONFIG_BAD);
         assert_true(strlen(f->err) > 0);
@@ -660,9 +941,17 @@ int main(void)
         CONFIG_TEST(test_bad_values_are_all_named_with_their_place),
         CONFIG_TEST(test_bad_value_is_said_though_a_flag_counts_more),
         CONFIG_TEST(test_file_with_wrong_lines_is_refused_by_line),
-        CONFIG_TEST(test_file_with_a_nul_byte_is_refused),
+        CONFIG_TEST(test_file_that_is_no_text_is_refused),
+        CONFIG_TEST(test_file_of_every_line_end_is_read),
+        CONFIG_TEST(test_file_and_its_lines_have_a_greatest_length),
+        CONFIG_TEST(test_file_of_many_wrong_lines_is_given_up),
         CONFIG_TEST(test_file_that_cannot_be_read_is_refused),
+        CONFIG_TEST(test_unknown_variables_are_refused),
+        CONFIG_TEST(test_variables_of_an_orchestrator_are_passed_over),
+        CONFIG_TEST(test_empty_values_are_refused),
+        CONFIG_TEST(test_last_of_a_flag_counts),
         CONFIG_TEST(test_wrong_words_are_usage_errors),
+        CONFIG_TEST(test_value_that_looks_like_a_flag_stands_behind_an_equals_sign),
         CONFIG_TEST(test_password_is_never_printed),
         CONFIG_TEST(test_node_name_is_made_unless_the_port_is_to_be_chosen),
         CONFIG_TEST(test_check_config_prints_a_file_of_what_counts),
