@@ -77,22 +77,23 @@ static void redis_listen(struct mapping_store *base, const struct node_events *e
     store->events_ctx = ctx;
 }
 
-/* Found out by the renewal of the lease, which has a time limit as every command has. */
+/* Found out by what is refused, and by the renewal of the lease, which has a time limit as every
+ * command has. */
 static const char *redis_trouble(struct mapping_store *base)
 {
-    const struct redis_store *store = as_redis(base);
+    struct redis_store *store = as_redis(base);
     if (store->state == STORE_CLOSED) {
         return "the server stops";
     }
-    if (!redis_link_is_connected(store->link) && store->state != STORE_STARTING) {
-        return redis_link_is_silent(store->link) ? "Redis does not answer"
-                                                 : "Redis cannot be reached";
-    }
     if (store->state != STORE_OPEN) {
-        return "the server is still joining";
+        const char *why = redis_link_why(store->link);
+        return why != NULL ? why : "the server is still joining";
+    }
+    if (store->refusal != NULL) {
+        return store->refusal;
     }
     if (!redis_lease_is_fresh(store)) {
-        return "the lease could not be renewed for 8 s";
+        return redis_lease_trouble(store);
     }
     return store->has_nodes && !store->is_reading ? "the queue of this node is not read" : NULL;
 }

@@ -55,7 +55,8 @@ enum {
     REGISTER_BATCH = 500,      /* devices that are written again in one go */
     PREDECESSORS_MAX = 64,     /* dead nodes that one start cleans up after */
     SHA_DIGITS = 40,           /* hexadecimal: by it Redis knows a script */
-    NUMBER_SIZE_MAX = 21       /* bytes of a number's text, with its terminator */
+    NUMBER_SIZE_MAX = 21,      /* bytes of a number's text, with its terminator */
+    TROUBLE_SIZE_MAX = 64      /* the same of trouble() */
 };
 
 /* Each is redis_scripts/<name>.lua; what it takes and returns stands there. APPEND has another one
@@ -114,15 +115,17 @@ struct redis_store {
     size_t n_predecessors;
     uint64_t redis_now_ms;            /* Redis' clock, when predecessors were looked for */
     uint64_t redis_ahead_ms;          /* what redis_clock_ms() adds to our clock */
-    uint64_t lease_renewed_ms;        /* our clock */
+    uint64_t lease_renewed_ms;        /* our clock: when that was asked which renewed it */
+    const char *refusal;              /* of what was asked: redis_note_refusal() */
+    uint64_t refused_ms;              /* our clock */
+    char trouble[TROUBLE_SIZE_MAX];   /* what trouble() said, where it is put together */
     uint64_t list_lost_ms;            /* our clock: when a lease of this node was gone */
     bool has_nodes;                   /* the feature; what follows is for it */
     const struct node_events *events; /* NULL: nobody listens */
     void *events_ctx;
     size_t n_others;
     struct other_node others[OTHER_NODES_MAX];
-    struct message_id cursor;        /* up to here the queue has been read */
-    struct message_id leased_cursor; /* what it was when the lease was asked for */
+    struct message_id cursor; /* up to here the queue has been read */
     bool has_cursor;
     bool is_reading; /* a question waits for its answer */
     bool has_moved;  /* and that answer does not count: it begins elsewhere */
@@ -173,8 +176,12 @@ uint64_t redis_time_ms(const redisReply *reply);
 /* Is it the error that the key has another type? */
 bool redis_is_wrong_type(const redisReply *reply);
 
-/* An error that Redis replied, at most once a second. */
+/* An error that Redis replied, at most once a second. If it says something of the next command,
+ * that is trouble() until the lease has been renewed. */
 void redis_log_error(struct redis_store *store, const char *what, const char *error);
+
+/* Redis has done what was asked at 'asked_ms', by our clock. */
+void redis_refusal_is_over(struct redis_store *store, uint64_t asked_ms);
 
 /* ---- redis_traces.c ---- */
 
@@ -314,6 +321,9 @@ bool redis_list_was_lost(const struct redis_store *store);
 
 bool redis_lease_is_fresh(const struct redis_store *store);
 
+/* That it is not, in words, lent until the next call. */
+const char *redis_lease_trouble(struct redis_store *store);
+
 /* Redis' clock, as far as it is known: not more than it is. */
 uint64_t redis_clock_ms(const struct redis_store *store);
 
@@ -373,9 +383,10 @@ enum queue_was {
     QUEUE_TRIMMED
 };
 
-/* What this node's queue was when the lease was taken, and its last id. True: something that was
- * told to this node may be lost. */
-bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last);
+/* What this node's queue was when the lease was taken, its last id, and the cursor when the lease
+ * was asked for. True: something that was told to this node may be lost. */
+bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last,
+                     struct message_id leased_cursor);
 
 /* Note in the bind 'op' what is in this node's queue already: broadcasts among it were sent before
  * the device signed ([CAST-6]). Known before whatever is asked next is answered. */

@@ -4,10 +4,12 @@
 #include "chat/log.h"
 #include "chat/mem.h"
 #include "mapping_store/redis.h"
+#include "mapping_store/redis_refusal.h"
 
 enum {
     ERROR_SIZE_MAX = 160, /* bytes, with its terminator */
-    ERROR_LOG_INTERVAL_MS = 1000
+    ERROR_LOG_INTERVAL_MS = 1000,
+    PARTIAL_REFUSAL_MS = 3000 /* for which it is said that something is not permitted */
 };
 
 struct batch {
@@ -96,8 +98,32 @@ bool redis_is_wrong_type(const redisReply *reply)
            strncmp(reply->str, "WRONGTYPE", strlen("WRONGTYPE")) == 0;
 }
 
+static void note_refusal(struct redis_store *store, const char *error)
+{
+    const char *refusal = redis_refusal(error);
+    if (refusal == NULL) {
+        return;
+    }
+    if (refusal != store->refusal) {
+        log_line(LOG_WARN, "redis_refuses", "why=%s error=%s", log_value(refusal),
+                 log_value(error));
+    }
+    store->refusal = refusal;
+    store->refused_ms = loop_now_ms(store->loop);
+}
+
+void redis_refusal_is_over(struct redis_store *store, uint64_t asked_ms)
+{
+    uint64_t kept_ms = redis_refusal_is_partial(store->refusal) ? PARTIAL_REFUSAL_MS : 0;
+    if (store->refusal != NULL && asked_ms > store->refused_ms + kept_ms) {
+        log_line(LOG_INFO, "redis_refuses_no_more", "what=%s", log_value(store->refusal));
+        store->refusal = NULL;
+    }
+}
+
 void redis_log_error(struct redis_store *store, const char *what, const char *error)
 {
+    note_refusal(store, error);
     uint64_t now_ms = loop_now_ms(store->loop);
     if (now_ms < store->next_error_log_ms) {
         store->n_errors_unlogged++;

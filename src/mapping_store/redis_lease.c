@@ -23,6 +23,15 @@ enum lease_was {
     LEASE_VALID
 };
 
+/* A question for the lease. Several may be on their way, and each is judged by what was known when
+ * it was asked. */
+struct leasing {
+    struct redis_store *store;
+    uint64_t asked_ms; /* our clock */
+    struct message_id cursor;
+    batch_done_fn *done;
+};
+
 /* By EVAL, so that it does not depend on what Redis remembers. */
 static void ask_for_lease(struct batch *batch, struct redis_store *store)
 {
@@ -32,7 +41,6 @@ static void ask_for_lease(struct batch *batch, struct redis_store *store)
     char cursor[MESSAGE_ID_SIZE_MAX];
     snprintf(lease_ms, sizeof lease_ms, "%" PRIu64, store->lease_ms);
     snprintf(linger_ms, sizeof linger_ms, "%d", NODE_LINGER_MS);
-    store->leased_cursor = store->cursor;
     size_t cursor_len = store->has_cursor ? message_id_write(store->cursor, cursor) : 0;
     struct str args[12] = {STR("EVAL"), STR(lua_lease)};
     size_t n = 2;
@@ -59,13 +67,14 @@ static bool is_lease_reply(const redisReply *reply)
 
 /* True: what stands in Redis of this node may not be what it wrote, or what others wrote for it
  * may be lost. */
-static bool is_damaged(struct redis_store *store, const redisReply *reply)
+static bool is_damaged(const struct leasing *leasing, const redisReply *reply)
 {
+    struct redis_store *store = leasing->store;
     bool has_lost_rings = false;
     struct message_id last;
     if (store->has_nodes && redis_reply_id(reply->element[LEASE_LAST], &last)) {
-        has_lost_rings =
-            redis_queue_was(store, (enum queue_was)reply->element[LEASE_QUEUE_WAS]->integer, last);
+        has_lost_rings = redis_queue_was(
+            store, (enum queue_was)reply->element[LEASE_QUEUE_WAS]->integer, last, leasing->cursor);
     }
     long long was = reply->element[LEASE_WAS]->integer;
     if (was == LEASE_GONE && store->state == STORE_OPEN) {
@@ -99,18 +108,21 @@ uint64_t redis_clock_ms(const struct redis_store *store)
 static void on_lease_reply(void *ctx, size_t i, const redisReply *reply)
 {
     (void)i;
-    struct redis_store *store = ctx;
+    const struct leasing *leasing = ctx;
+    struct redis_store *store = leasing->store;
     if (!is_lease_reply(reply)) {
         redis_log_error(store, "lease", "not the reply of this script");
         return;
     }
     bool is_first = store->lease_renewed_ms == 0;
-    store->lease_renewed_ms = loop_now_ms(store->loop);
+    /* [NODE-5] Counted from the question: Redis may have heard it long before it answered. */
+    store->lease_renewed_ms = leasing->asked_ms;
+    redis_refusal_is_over(store, leasing->asked_ms);
     if (!is_first && reply->element[LEASE_WAS]->integer == LEASE_GONE) {
-        store->list_lost_ms = store->lease_renewed_ms;
+        store->list_lost_ms = loop_now_ms(store->loop);
     }
     set_clock(store, strtoull(reply->element[LEASE_NOW]->str, NULL, 10));
-    bool needs_registration = is_damaged(store, reply) && store->state == STORE_OPEN;
+    bool needs_registration = is_damaged(leasing, reply) && store->state == STORE_OPEN;
     if (store->has_nodes) {
         redis_nodes_are(store, reply->element[LEASE_NODES]);
         redis_clean_up_after_the_dead(store);
@@ -136,9 +148,18 @@ static void on_renewed(void *ctx, enum batch_result result, const char *error)
     }
 }
 
+static void on_lease_answered(void *ctx, enum batch_result result, const char *error)
+{
+    struct leasing leasing = *(struct leasing *)ctx;
+    free(ctx);
+    leasing.done(leasing.store, result, error);
+}
+
 void redis_lease_take(struct redis_store *store, batch_done_fn *done)
 {
-    struct batch *batch = batch_create(store, on_lease_reply, done, store);
+    struct leasing *leasing = mem_alloc(sizeof *leasing);
+    *leasing = (struct leasing){store, loop_now_ms(store->loop), store->cursor, done};
+    struct batch *batch = batch_create(store, on_lease_reply, on_lease_answered, leasing);
     ask_for_lease(batch, store);
     batch_send(batch);
 }
@@ -154,8 +175,19 @@ bool redis_list_was_lost(const struct redis_store *store)
     return store->list_lost_ms > 0 && loop_now_ms(store->loop) - store->list_lost_ms < relisted_ms;
 }
 
+static uint64_t fresh_ms(const struct redis_store *store)
+{
+    return store->lease_ms / LEASE_RENEWALS * LEASE_RENEWALS_FRESH;
+}
+
 bool redis_lease_is_fresh(const struct redis_store *store)
 {
-    uint64_t fresh_ms = store->lease_ms / LEASE_RENEWALS * LEASE_RENEWALS_FRESH;
-    return loop_now_ms(store->loop) - store->lease_renewed_ms < fresh_ms;
+    return loop_now_ms(store->loop) - store->lease_renewed_ms < fresh_ms(store);
+}
+
+const char *redis_lease_trouble(struct redis_store *store)
+{
+    snprintf(store->trouble, sizeof store->trouble, "the lease could not be renewed for %g s",
+             (double)fresh_ms(store) / 1000);
+    return store->trouble;
 }

@@ -13,6 +13,7 @@
 #include "chat/mem.h"
 #include "chat/random.h"
 #include "mapping_store/redis_lookup.h"
+#include "mapping_store/redis_refusal.h"
 #include "mapping_store/redis_socket.h"
 
 enum {
@@ -63,8 +64,8 @@ struct redis_link {
     size_t buffer_size;
 
     bool accepted;                /* by the owner */
-    bool silent;                  /* redis_link_is_silent() */
     bool broken;                  /* the flush hook has to give the connection up: */
+    const char *why;              /* redis_link_why() */
     char reason[REASON_SIZE_MAX]; /* why it was given up */
     char logged[REASON_SIZE_MAX]; /* the reason in the log, empty while all is well */
 };
@@ -75,9 +76,18 @@ static void break_off(struct redis_link *link, const char *reason)
 {
     if (!link->broken) {
         link->broken = true;
-        link->silent = false;
+        const char *refusal = redis_refusal(reason);
+        link->why = refusal != NULL ? refusal : "Redis cannot be reached";
         snprintf(link->reason, sizeof link->reason, "%s", reason);
     }
+}
+
+static const char silent[] = "Redis does not answer";
+
+static void break_off_silent(struct redis_link *link, const char *reason)
+{
+    break_off(link, reason);
+    link->why = silent;
 }
 
 /* One line for each change, not for each attempt. */
@@ -89,7 +99,8 @@ static void log_loss(struct redis_link *link, const char *event)
     snprintf(link->logged, sizeof link->logged, "%s", link->reason);
     char url[REDIS_URL_SIZE_MAX];
     redis_url_print(&link->url, url);
-    log_line(LOG_WARN, event, "url=%s reason=%s", log_value(url), log_value(link->reason));
+    log_line(LOG_WARN, event, "url=%s reason=%s why=%s", log_value(url), log_value(link->reason),
+             log_value(link->why));
 }
 
 static uint64_t retry_ms(unsigned n_attempts)
@@ -194,8 +205,7 @@ static void on_command_timer(void *ctx)
     }
     uint64_t age_ms = loop_now_ms(link->loop) - command_at(link, 0)->asked_ms;
     if (age_ms >= link->timeout_ms && link->in_grace) {
-        break_off(link, "a command was not answered in time");
-        link->silent = true;
+        break_off_silent(link, "a command was not answered in time");
         return;
     }
     link->in_grace = age_ms >= link->timeout_ms;
@@ -278,9 +288,9 @@ bool redis_link_is_connected(const struct redis_link *link)
     return link != NULL && link->state == LINK_CONNECTED && link->redis != NULL && !link->broken;
 }
 
-bool redis_link_is_silent(const struct redis_link *link)
+const char *redis_link_why(const struct redis_link *link)
 {
-    return link->silent;
+    return link->why;
 }
 
 size_t redis_link_n_in_flight(const struct redis_link *link)
@@ -447,8 +457,7 @@ static void on_attempt_timer(void *ctx)
         return;
     }
     if (link->state != LINK_WAITING) {
-        break_off(link, "connecting took too long");
-        link->silent = true;
+        break_off_silent(link, "connecting took too long");
         return;
     }
     loop_timer_start(link->attempt_timer, link->timeout_ms, 0);
@@ -515,6 +524,7 @@ void redis_link_accept(struct redis_link *link)
     redis_url_print(&link->url, url);
     log_line(LOG_INFO, "redis_connected", "url=%s", log_value(url));
     link->logged[0] = '\0';
+    link->why = NULL;
     link->n_attempts = 0;
     link->accepted = true;
 }

@@ -52,8 +52,9 @@ bool redis_link_command(struct redis_link *link, const struct str *args, size_t 
 
 bool redis_link_is_connected(const struct redis_link *link); /* NULL: no */
 
-/* Was it given up last because Redis did not answer in time? */
-bool redis_link_is_silent(const struct redis_link *link);
+/* Why it was given up last, or could not be made, in words; lent for ever. NULL: since it was
+ * accepted, or ever, it has not been. */
+const char *redis_link_why(const struct redis_link *link);
 
 /* Commands that wait for their replies. */
 size_t redis_link_n_in_flight(const struct redis_link *link);

@@ -308,11 +308,12 @@ static void move_to(struct redis_store *store, struct message_id id)
     store->has_moved = store->is_reading;
 }
 
-bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last)
+bool redis_queue_was(struct redis_store *store, enum queue_was was, struct message_id last,
+                     struct message_id leased_cursor)
 {
     bool is_first = !store->has_cursor;
     /* Whatever has been read since the script looked is behind what it saw. */
-    bool has_read_on = message_id_compare(store->cursor, store->leased_cursor) != 0;
+    bool has_read_on = message_id_compare(store->cursor, leased_cursor) != 0;
     bool is_ahead = was == QUEUE_MADE && message_id_compare(store->cursor, last) < 0;
     if (is_first || is_ahead || (was != QUEUE_TRIMMED && was != QUEUE_WHOLE && !has_read_on)) {
         move_to(store, last);

@@ -22,6 +22,7 @@
 #include <uv.h>
 
 #include "mapping_store/redis_link.h"
+#include "mapping_store/redis_refusal.h"
 #include "redis_server.h"
 
 enum {
@@ -226,6 +227,9 @@ static void test_refused_link_keeps_trying(void **state)
 {
     struct fixture *f = *state;
     char url[256];
+    static const char *const whys[] = {
+        "Redis does not accept the password", "Redis does not accept the password",
+        "Redis does not have this database", "Redis cannot be reached", "Redis cannot be reached"};
     for (size_t i = 0; i < 5; i++) {
         int n = f->n_lost;
         uint64_t before_ms = loop_now_ms(f->loop);
@@ -235,8 +239,47 @@ static void test_refused_link_keeps_trying(void **state)
                     2 * TIMEOUT_MS); /* noticed, not waited for */
         assert_int_equal(f->n_connected, 0);
         assert_false(ask(f, 0, STR("PING"), STR("")));
+        assert_string_equal(redis_link_why(f->link), whys[i]);
         redis_link_destroy(f->link);
         f->link = NULL;
+    }
+}
+
+/* What Redis says, in words; of what it may say of one command, nothing. */
+static void test_refusals_have_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *error;
+        const char *refusal;
+    } rows[] = {
+        {"WRONGPASS invalid username-password pair or user is disabled.",
+         "Redis does not accept the password"},
+        {"NOAUTH Authentication required.", "Redis asks for a password"},
+        {"NOPERM this user has no permissions to run the 'eval' command",
+         "Redis does not permit this user what is asked"},
+        {"READONLY You can't write against a read only replica.",
+         "this Redis is a read-only replica"},
+        {"OOM command not allowed when used memory > 'maxmemory'.", "Redis is out of memory"},
+        {"ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -OOM command "
+         "not allowed when used memory > 'maxmemory'.",
+         "Redis is out of memory"},
+        {"LOADING Redis is loading the dataset in memory", "Redis is still loading its data"},
+        {"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist "
+         "to disk.",
+         "Redis cannot write its snapshot or its log to disk"},
+        {"WRONGTYPE Operation against a key holding the wrong kind of value", NULL},
+        {"NOSCRIPT No matching script. Please use EVAL.", NULL},
+        {"ERR value is not an integer or out of range", NULL},
+        {"deleted the string OOM", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *refusal = redis_refusal(rows[i].error);
+        assert_int_equal(refusal == NULL, rows[i].refusal == NULL);
+        if (refusal != NULL) {
+            assert_string_equal(refusal, rows[i].refusal);
+        }
     }
 }
 
@@ -605,6 +648,7 @@ int main(void)
         LINK_TEST(test_every_kind_of_address_connects),
         LINK_TEST(test_user_and_database_are_used),
         LINK_TEST(test_refused_link_keeps_trying),
+        LINK_TEST(test_refusals_have_words),
         LINK_TEST(test_replies_come_in_order),
         LINK_TEST(test_error_reply_keeps_the_link),
         LINK_TEST(test_silence_loses_the_link),

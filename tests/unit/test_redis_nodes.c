@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "chat/nodes.h"
 #include "redis_fixture.h"
@@ -43,6 +44,7 @@ struct node {
 };
 
 static struct node a;
+static struct node third; /* of a test that needs one */
 static struct node b;
 static const struct inbox_limits limits = {.messages_max = 1000, .retention_ms = 604800000};
 
@@ -783,20 +785,107 @@ static void test_trouble_says_what_is_wrong(void **state)
 }
 
 /* Redis answers, but takes no lease: others will take the node for dead, so it does not send. */
-static void test_lease_that_cannot_be_renewed_is_trouble(void **state)
+static void test_lease_that_is_refused_is_trouble_at_once(void **state)
 {
     struct fixture *f = *state;
     given_bound_on(f, &b, 7, "alice");
 
     run(f, "CONFIG SET maxmemory 1");
-    trouble = "the lease could not be renewed for 8 s";
-    run_until(f->loop, is_in_trouble, &a, 9000);
+    trouble = "Redis is out of memory";
+    run_until(f->loop, is_in_trouble, &a, RENEWED_MS);
+    run_for(f, LEASE_MS);
     enum err err = send_from(f, &a, "alice", "1");
     run(f, "CONFIG SET maxmemory 0");
 
     assert_int_equal(err, ERR_UNAVAILABLE);
     run_until(f->loop, is_without_trouble, &a, RENEWED_MS);
     assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+}
+
+static void given_node_with_a_short_lease(struct fixture *f)
+{
+    struct redis_store_options options = store_options();
+    options.node_name = "node-c";
+    options.nodes = true;
+    options.timeout_ms = 2000; /* longer than a lease, which is allowed */
+    options.lease_ms = 1000;
+    f->store = redis_store_create(f->loop, &options);
+    f->store->ops->listen(f->store, &events, &third);
+    memset(&third, 0, sizeof third);
+    third.store = f->store;
+    run_until(f->loop, is_without_trouble, &third, 2000);
+}
+
+static void test_lease_that_is_not_renewed_is_trouble(void **state)
+{
+    struct fixture *f = *state;
+    given_node_with_a_short_lease(f);
+
+    redis_server_pause(server);
+    trouble = "the lease could not be renewed for 0.8 s";
+    run_until(f->loop, is_in_trouble, &third, 1500);
+    redis_server_resume(server);
+
+    run_until(f->loop, is_without_trouble, &third, PATIENCE_MS);
+    third.store->ops->destroy(third.store);
+}
+
+static void wait_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* [NODE-5] The lease ends so long after it was asked for: when its answer was read does not count. */
+static void test_lease_whose_answer_comes_late_is_over(void **state)
+{
+    struct fixture *f = *state;
+    given_node_with_a_short_lease(f);
+
+    redis_server_pause(server);
+    run_for(f, 300); /* so that the lease has been asked for */
+    redis_server_resume(server);
+    wait_ms(200); /* Redis answers, and nobody reads it until the lease is over: */
+    redis_server_pause(server);
+    wait_ms(1000);
+    run_for(f, 20);
+    trouble = "the lease could not be renewed for 0.8 s";
+    bool is_over = is_in_trouble(&third);
+    redis_server_resume(server);
+
+    assert_true(is_over);
+    run_until(f->loop, is_without_trouble, &third, PATIENCE_MS);
+    third.store->ops->destroy(third.store);
+}
+
+/* What a request was refused with is known at once, before the lease is renewed. */
+static void test_what_a_request_is_refused_with_is_trouble_at_once(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *given;
+        const char *trouble;
+        const char *ended;
+        bool is_soon_over;
+    } rows[] = {
+        {"CONFIG SET maxmemory 1", "Redis is out of memory", "CONFIG SET maxmemory 0", true},
+        {"CONFIG SET min-replicas-to-write 1", "Redis has too few replicas to take writes",
+         "CONFIG SET min-replicas-to-write 0", true},
+        {"ACL SETUSER default -hset", "Redis does not permit this user what is asked",
+         "ACL SETUSER default +hset", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        run(f, rows[i].given);
+        f->store = a.store;
+        assert_int_equal(bind_to(f, 7 + i, "alice"), ERR_UNAVAILABLE);
+        const char *said = a.store->ops->trouble(a.store);
+        run(f, rows[i].ended);
+        assert_non_null(said);
+        assert_string_equal(said, rows[i].trouble);
+        if (rows[i].is_soon_over) {
+            run_until(f->loop, is_without_trouble, &a, 2 * RENEWED_MS);
+        }
+    }
 }
 
 /* Another Redis has taken over: this one can still be read, so only the lease finds it out. */
@@ -806,7 +895,7 @@ static void test_redis_that_becomes_a_replica_is_given_up(void **state)
     given_bound_on(f, &b, 7, "alice");
 
     run(f, "REPLICAOF 127.0.0.1 1");
-    trouble = "Redis cannot be reached";
+    trouble = "this Redis is a read-only replica";
     run_until(f->loop, is_in_trouble, &a, RENEWED_MS);
     enum err err = send_from(f, &a, "alice", "1");
     run(f, "REPLICAOF NO ONE");
@@ -821,7 +910,7 @@ static void test_queue_that_is_not_read_is_trouble(void **state)
     struct fixture *f = *state;
 
     run(f, "ACL SETUSER default -xread");
-    trouble = "the queue of this node is not read";
+    trouble = "Redis does not permit this user what is asked";
     run_until(f->loop, is_in_trouble, &a, 4900);
     run(f, "ACL SETUSER default +xread");
 
@@ -1121,7 +1210,10 @@ int main(void)
         NODES_TEST(test_dead_node_is_told_although_it_has_no_traces),
         NODES_TEST(test_close_leaves_the_others_first),
         NODES_TEST(test_trouble_says_what_is_wrong),
-        NODES_TEST(test_lease_that_cannot_be_renewed_is_trouble),
+        NODES_TEST(test_lease_that_is_refused_is_trouble_at_once),
+        NODES_TEST(test_lease_that_is_not_renewed_is_trouble),
+        NODES_TEST(test_lease_whose_answer_comes_late_is_over),
+        NODES_TEST(test_what_a_request_is_refused_with_is_trouble_at_once),
         NODES_TEST(test_redis_that_becomes_a_replica_is_given_up),
         NODES_TEST(test_queue_that_is_not_read_is_trouble),
         HISTORY_TEST(test_message_arrives_with_its_ids),
