@@ -10,7 +10,10 @@ enum {
     TOKEN_SIZE = 32,    /* [SIGN-2] hexadecimal digits */
     FD_SIZE_MAX = 64,   /* [STORE-4] a connection's name in Redis */
     NODE_NAME_SIZE_MAX =
-        24, /* leaves room in an fd for 64 random bits and the connection's number */
+        24,               /* leaves room in an fd for 64 random bits and the connection's number */
+    DELIVERY_ROOM = 1024, /* what a delivery and its frame add to the message that was sent: mostly
+                             'from', of which each byte may be an escape */
+    STORED_ROOM = 16384,  /* what memory for history needs besides a message's body */
     REDIS_URL_SIZE_MAX = 1024,    /* --redis */
     BROADCASTERS_SIZE_MAX = 4096, /* --broadcasters */
     BROADCASTERS_MAX = 256,       /* uids in it */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/config_file.h"
+#include "config/pairs.h"
 #include "config/settings.h"
 
 /* What every variable of ours begins with. */
@@ -435,7 +436,7 @@ enum config_result config_read(int argc, char **argv, const char *const *variabl
     ok &= check_variables(variables);
     ok &= apply_environment(variables, &config);
     ok &= apply_flags(&flags, &config);
-    if (!ok || !may_share_port(&config)) {
+    if (!ok || !pairs_fit(&config) || !may_share_port(&config)) {
         return CONFIG_BAD;
     }
     if (config.listen_port != 0) {

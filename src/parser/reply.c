@@ -8,7 +8,8 @@
 
 enum {
     REPLY_HEAD_SIZE_MAX = 80,
-    TIME_SIZE_MAX = 21, /* of a 64-bit integer, with snprintf's terminator */
+    WEBSOCKET_HEADER_SIZE_MAX = 10, /* of the frame that a delivery travels in */
+    TIME_SIZE_MAX = 21,             /* of a 64-bit integer, with snprintf's terminator */
 
     /* The longest way to write a cid: each of its bytes as an escape such as \u0041. */
     ESCAPED_SIZE_MAX = 6,
@@ -44,10 +45,25 @@ static const char reply_heads[N_REPLY_KINDS][REPLY_HEAD_SIZE_MAX + 1] = {
 #define DELIVERY_BROADCAST ",\"broadcast\":1"
 #define DELIVERY_END "}"
 
-static_assert(REPLY_HEAD_SIZE_MAX + TOKEN_SIZE + sizeof "\"" + sizeof GAP + sizeof CID_HEAD +
-                      CID_TEXT_SIZE_MAX + sizeof "}" <=
+#define LENGTH(text) (sizeof(text) - 1)
+
+/* Every member that there is: no reply has them all. */
+static_assert(REPLY_HEAD_SIZE_MAX + TOKEN_SIZE + LENGTH("\"") + LENGTH(ID_HEAD ID_END) +
+                      MESSAGE_ID_SIZE_MAX + LENGTH(DUP GAP CID_HEAD) + CID_TEXT_SIZE_MAX +
+                      LENGTH("}") <=
                   REPLY_SIZE_MAX,
               "the longest reply fits");
+
+/* All of a delivery but its body. */
+#define DELIVERY_FRAME_SIZE_MAX                                                        \
+    (LENGTH(DELIVERY_HEAD DELIVERY_FROM DELIVERY_FROM_END ID_HEAD ID_END DELIVERY_TIME \
+                DELIVERY_BROADCAST DELIVERY_END) +                                     \
+     MESSAGE_ID_SIZE_MAX + TIME_SIZE_MAX)
+
+static_assert(DELIVERY_FRAME_SIZE_MAX + UID_SIZE_MAX * ESCAPED_SIZE_MAX +
+                      WEBSOCKET_HEADER_SIZE_MAX <=
+                  DELIVERY_ROOM,
+              "what can be received can be delivered");
 
 /* Append 's' at 'p'; return the place behind it. */
 static char *put(char *p, struct str s)
@@ -110,10 +126,7 @@ static char *put_escaped(char *p, struct str s)
 
 size_t delivery_size_max(const struct delivery *delivery)
 {
-    return sizeof DELIVERY_HEAD DELIVERY_FROM DELIVERY_FROM_END ID_HEAD ID_END DELIVERY_TIME
-               DELIVERY_BROADCAST DELIVERY_END +
-           MESSAGE_ID_SIZE_MAX + TIME_SIZE_MAX + delivery->body.len +
-           delivery->from.len * ESCAPED_SIZE_MAX;
+    return DELIVERY_FRAME_SIZE_MAX + delivery->body.len + delivery->from.len * ESCAPED_SIZE_MAX;
 }
 
 size_t delivery_write(const struct delivery *delivery, char *out)

@@ -30,6 +30,11 @@ FOOT = """
   readers do not read, 16 MiB for the history of strangers), 1,000 handshakes at a time of
   `--handshake-size-max` each, 256 KiB of requests in flight and `--message-size-max` of each
   connection; and what the C library's allocator adds.
+- **Readers**: a device for which more waits than `--outbox-size-max` although all was offered to its
+  socket stays as long as it takes a quarter of that every 5 s. So a burst reaches a device that reads,
+  and one that does not read holds memory for 5 to 10 s. All that waits is counted as it is allocated,
+  and never takes more than `--outboxes-size-max`: at it, connections that took nothing for a second are
+  closed, the longest first, then those that hold the most.
 - **after** is what the allocator has not given back to the kernel; it is used again.
 - **in the kernel** is what waits in socket buffers. chatd limits them to 128 KiB in each direction of a
   connection, which the kernel doubles for its own use.

@@ -146,6 +146,43 @@ def test_unknown_variable_is_refused_but_not_those_of_an_orchestrator(run: Run) 
     assert (passed.returncode, passed.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ("--message-size-max 4194304", ("outbox-size-max", "message-size-max")),
+        ("--outbox-size-max 66560 --message-size-max 65537", ("outbox-size-max", "message-size-max")),
+        ("--outbox-size-max 1073741824", ("outboxes-size-max", "outbox-size-max")),
+        (
+            "--features history --history-memory-max 1048576 --message-size-max 1040000",
+            ("history-memory-max", "message-size-max"),
+        ),
+        ("--request-rate-max 10001", ("request-burst-max", "request-rate-max")),
+        ("--redis redis://h --redis-lease-ms 3999", ("redis-lease-ms", "redis-timeout-ms")),
+    ],
+)
+def test_limits_that_do_not_fit_each_other_are_both_named(
+    run: Run, flags: str, names: tuple[str, str]
+) -> None:
+    answer = run(*flags.split())
+
+    assert (answer.returncode, answer.stdout) == (EX_CONFIG, "")
+    assert all(name in answer.stderr for name in names), answer.stderr
+
+
+def test_a_message_of_the_limit_arrives_at_the_smallest_limits(start: Start) -> None:
+    chatd = start(
+        *("--features", "broadcast", "--message-size-max", "65536", "--outbox-size-max", "66560"),
+        *("--outboxes-size-max", "1048576"),
+    )
+    uid = '"' * 128  # each byte of it is two in 'from'
+    with connect(chatd.url) as one:
+        sign(one, uid)
+        body = "x" * (65536 - len('{"type":"broadcast","body":""}'))
+        one.send('{"type":"broadcast","body":"%s"}' % body)
+        assert json.loads(one.recv(timeout=5)) == {"body": body, "from": uid, "broadcast": 1}
+        assert json.loads(one.recv(timeout=5))["status"] == 1
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_taken_port(run: Run, host: str) -> None:
     family = socket.AF_INET6 if host == "[::1]" else socket.AF_INET

@@ -173,7 +173,7 @@ static void test_flags_set_every_setting(void **state)
               "--listen [::1]:1 --redis redis://:hush@h:2/3 --redis-timeout-ms=101 "
               "--redis-refresh-ms 1001 --node-name n --features broadcast,history --broadcasters "
               "a,b --history-messages-max 1002 --history-days 8 --history-memory-max 1048577 "
-              "--connections-max 4 --message-size-max 65537 --outbox-size-max 65538 "
+              "--connections-max 4 --message-size-max 65537 --outbox-size-max 66561 "
               "--ping-interval-ms 102 --ping-timeout-ms 103 "
               "--handshake-timeout-ms 104 --handshake-size-max 16385 --log-level debug");
 
@@ -193,7 +193,7 @@ static void test_flags_set_every_setting(void **state)
     assert_int_equal(f->config.history_memory_max, 1048577);
     assert_int_equal(f->config.connections_max, 4);
     assert_int_equal(f->config.message_size_max, 65537);
-    assert_int_equal(f->config.outbox_size_max, 65538);
+    assert_int_equal(f->config.outbox_size_max, 66561);
     assert_int_equal(f->config.ping_interval_ms, 102);
     assert_int_equal(f->config.ping_timeout_ms, 103);
     assert_int_equal(f->config.handshake_timeout_ms, 104);
@@ -805,6 +805,105 @@ static void test_reuse_port_needs_nodes_with_names(void **state)
     assert_true(f->config.reuse_port);
 }
 
+/* Each limit that another one depends on: the least that fits, and one less. What a pair is about
+ * has to be in use. */
+static const struct {
+    const char *others;
+    const char *small; /* the name of the setting that may be too small */
+    const char *other; /* of the one that it has to fit, as it is said */
+    unsigned least;
+} pairs[] = {
+    {"", "outbox-size-max", "message-size-max 65536", 66560},
+    {"--message-size-max 65537", "outbox-size-max", "message-size-max 65537", 66561},
+    {"--message-size-max 4194304", "outbox-size-max", "message-size-max 4194304", 4195328},
+    {"--message-size-max 16777216", "outbox-size-max", "message-size-max 16777216", 16778240},
+    {"--outbox-size-max 1048577", "outboxes-size-max", "outbox-size-max 1048577", 1048577},
+    {"--outbox-size-max 1073741824", "outboxes-size-max", "outbox-size-max 1073741824", 1073741824},
+    {"--features history --outbox-size-max 16778240 --message-size-max 16777216",
+     "history-memory-max", "message-size-max 16777216", 16793600},
+    {"--features history --outbox-size-max 2097152 --message-size-max 1032193",
+     "history-memory-max", "message-size-max 1032193", 1048577},
+    {"--request-rate-max 11", "request-burst-max", "request-rate-max 11", 2},
+    {"--request-rate-max 1000000", "request-burst-max", "request-rate-max 1000000", 100000},
+    {"--redis redis://h", "redis-lease-ms", "redis-timeout-ms 2000", 4000},
+    {"--redis redis://h --redis-timeout-ms 501", "redis-lease-ms", "redis-timeout-ms 501", 1002},
+};
+
+static void test_limits_that_depend_on_each_other_fit(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        char words[256];
+        char want[256];
+        snprintf(words, sizeof words, "%s --%s %u", pairs[i].others, pairs[i].small,
+                 pairs[i].least);
+        when_read(f, words);
+        then_runs(f);
+        memset(&f->config, 0, sizeof f->config);
+
+        snprintf(words, sizeof words, "%s --%s %u", pairs[i].others, pairs[i].small,
+                 pairs[i].least - 1);
+        when_read(f, words);
+        bool is_below_min = pairs[i].least == 66560; /* of the setting itself, which fits */
+        if (!is_below_min) {
+            snprintf(want, sizeof want, "chatd: %s %u is too small for %s; allowed: at least %u\n",
+                     pairs[i].small, pairs[i].least - 1, pairs[i].other, pairs[i].least);
+            then_refused(f, CONFIG_BAD, want);
+        }
+        assert_int_equal(f->result, CONFIG_BAD);
+    }
+}
+
+/* At the least that each may be, and at the most. */
+static void test_least_and_most_of_all_limits_fit(void **state)
+{
+    struct fixture *f = *state;
+    static const bool is_most[] = {false, true};
+    for (size_t k = 0; k < 2; k++) {
+        char words[2048] = "--features broadcast,history,nodes";
+        for (size_t i = 0; i < N_SETTINGS; i++) {
+            if (settings[i].unit != NULL) {
+                snprintf(words + strlen(words), sizeof words - strlen(words), " --%s %u",
+                         settings[i].name, is_most[k] ? settings[i].max : settings[i].min);
+            }
+        }
+
+        when_read(f, words);
+
+        then_runs(f);
+    }
+}
+
+/* What is not used has to fit nothing. */
+static void test_limits_of_what_is_not_used_need_not_fit(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--redis-lease-ms 1000 --history-memory-max 1048576 --message-size-max 4194304 "
+                 "--outbox-size-max 8388608 --request-burst-max 1");
+    then_runs(f);
+    when_read(f, "--redis redis://h --features history --history-memory-max 1048576 "
+                 "--message-size-max 4194304 --outbox-size-max 8388608");
+    then_runs(f);
+}
+
+/* Whoever changes several hears of all. */
+static void test_all_pairs_that_do_not_fit_are_said(void **state)
+{
+    struct fixture *f = *state;
+
+    when_read(f, "--message-size-max 16777216 --features history --history-memory-max 1048576 "
+                 "--outboxes-size-max 1048576 --request-rate-max 100 --request-burst-max 1");
+
+    then_refused(f, CONFIG_BAD,
+                 "chatd: outbox-size-max 1048576 is too small for message-size-max 16777216; "
+                 "allowed: at least 16778240\n"
+                 "chatd: history-memory-max 1048576 is too small for message-size-max 16777216; "
+                 "allowed: at least 16793600\n"
+                 "chatd: request-burst-max 1 is too small for request-rate-max 100; allowed: at "
+                 "least 10\n");
+}
+
 /* What it prints, it reads. */
 static void test_check_config_output_is_a_valid_file(void **state)
 {
@@ -956,6 +1055,10 @@ int main(void)
         CONFIG_TEST(test_node_name_is_made_unless_the_port_is_to_be_chosen),
         CONFIG_TEST(test_check_config_prints_a_file_of_what_counts),
         CONFIG_TEST(test_reuse_port_needs_nodes_with_names),
+        CONFIG_TEST(test_limits_that_depend_on_each_other_fit),
+        CONFIG_TEST(test_least_and_most_of_all_limits_fit),
+        CONFIG_TEST(test_limits_of_what_is_not_used_need_not_fit),
+        CONFIG_TEST(test_all_pairs_that_do_not_fit_are_said),
         CONFIG_TEST(test_check_config_output_is_a_valid_file),
         CONFIG_TEST(test_check_config_when_bad_says_so),
         CONFIG_TEST(test_version_names_program_and_version),

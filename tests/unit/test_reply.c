@@ -291,12 +291,59 @@ static void test_from_reads_back(void **state)
     }
 }
 
+/* A message of the limit with the shortest head is received, so it has to be deliverable with all
+ * that a delivery can add. */
+static void test_longest_delivery_has_its_room(void **state)
+{
+    (void)state;
+    static const char shortest[] = "{\"type\":\"msg\",\"to\":\"b\",\"body\":1}";
+    char from[UID_SIZE_MAX];
+    memset(from, 1, sizeof from);
+    const struct delivery delivery = {.from = {from, sizeof from},
+                                      .body = STR("1"),
+                                      .id = {9007199254740991, 9007199254740991},
+                                      .is_broadcast = true};
+    char *out = malloc(delivery_size_max(&delivery));
+
+    size_t len = delivery_write(&delivery, out);
+
+    enum {
+        FRAME_HEADER = 10
+    };
+    assert_in_range(len + FRAME_HEADER, 6 * UID_SIZE_MAX, DELIVERY_ROOM + strlen(shortest));
+    assert_true(len <= delivery_size_max(&delivery));
+    free(out);
+}
+
+static void test_longest_reply_fits(void **state)
+{
+    (void)state;
+    char cid[6 * CID_SIZE_MAX + 2];
+    memset(cid, 'x', sizeof cid);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (rows[i].kind == REPLY_ILLEGAL) {
+            continue;
+        }
+        struct reply reply = {.kind = rows[i].kind,
+                              .cid = {cid, sizeof cid},
+                              .token = STR(TOKEN),
+                              .id = {9007199254740991, 9007199254740991},
+                              .is_dup = true,
+                              .has_gap = true};
+        char *out = malloc(REPLY_SIZE_MAX); /* a byte more is seen by AddressSanitizer */
+        assert_in_range(reply_write(&reply, out), sizeof cid, REPLY_SIZE_MAX);
+        free(out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind_is_in_the_table),
         cmocka_unit_test(test_reply_is_the_text_of_the_table),
         cmocka_unit_test(test_cid_comes_last),
+        cmocka_unit_test(test_longest_reply_fits),
+        cmocka_unit_test(test_longest_delivery_has_its_room),
         cmocka_unit_test(test_reply_reads_back),
         cmocka_unit_test(test_longest_cid_fits),
         cmocka_unit_test(test_reply_has_what_history_adds),

@@ -55,7 +55,7 @@ static void test_numbers_have_their_default_and_range(void **state)
         {"history-memory-max", offsetof(struct config, history_memory_max), "268435456", 1048576,
          4294967295},
         {"message-size-max", offsetof(struct config, message_size_max), "65536", 65536, 16777216},
-        {"outbox-size-max", offsetof(struct config, outbox_size_max), "1048576", 65536, 1073741824},
+        {"outbox-size-max", offsetof(struct config, outbox_size_max), "1048576", 66560, 1073741824},
         {"ping-interval-ms", offsetof(struct config, ping_interval_ms), "25000", 100, 3600000},
         {"ping-timeout-ms", offsetof(struct config, ping_timeout_ms), "10000", 100, 3600000},
         {"handshake-timeout-ms", offsetof(struct config, handshake_timeout_ms), "10000", 100,
