@@ -646,6 +646,9 @@ pings-wait-for-pong           HIST-12 while a ping is not answered there is no o
 pongs-ignored                 HIST-13 pongs confirm nothing
 pongs-first-device            HIST-13 only the first device's pongs confirm
 resign-forgets-pings          HIST-13 after the same sign again the pong to an older ping confirms nothing
+pongs-newest-only             HIST-13 only the pong to the newest ping confirms
+pongs-of-three                HIST-13 the pongs to the newest three pings confirm
+pongs-forget-later            HIST-13 after a pong to an older ping those to later ones confirm nothing
 pongs-late                    HIST-13 a pong takes effect after 300 ms
 pongs-one-message             HIST-13 a pong confirms the one message with its id
 pongs-back                    HIST-13 a pong with an older id takes newer ones back
@@ -746,7 +749,7 @@ confirmed-here-only           NODE-11 what is confirmed is known to one node onl
 room-here-only                NODE-11 a full history has room again only on the node that got the pong
 dups-here-only                NODE-12 retries are known to one node only
 broadcast-here-only           NODE-13 a broadcast stays on its node
-cut-off-misses-broadcasts     NODE-13 a node that was cut off has missed the broadcasts, not the msgs
+cut-off-misses-broadcasts     NODE-8  a node that was cut off has missed the broadcasts, not the msgs
 other-nodes-share-broadcasts  NODE-13 of the other nodes only the first that asks gets a broadcast
 broadcast-there-not-first     NODE-13 a node gets no broadcasts of others before it got a message of them
 broadcast-there-rounded       NODE-13 on other nodes 14 digits of a number of a broadcast arrive

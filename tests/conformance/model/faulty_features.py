@@ -707,6 +707,12 @@ class FaultyFeatureServer(FeatureServer):
                 lambda: asyncio.ensure_future(super(FaultyFeatureServer, self)._ponged(connection, payload)),
             )
             return
+        asked = self._asked.get(connection.fd, {})
+        newest = 1 if fault("pongs-newest-only") else 3 if fault("pongs-of-three") else len(asked)
+        if payload in asked and payload not in list(asked)[-newest:]:
+            return
+        if payload in asked and fault("pongs-forget-later"):
+            self._asked[connection.fd] = {payload: asked[payload]}
         id = read_id(payload.decode(errors="replace"))
         if progress and fault("any-pong-confirms"):
             await self._post.confirm(uid, progress.newest)

@@ -389,9 +389,9 @@ def test_a_broadcast_changes_nothing_of_what_is_confirmed(server: Server) -> Non
     """HIST-12: "After deliveries of msgs a server MUST send the device a ping whose payload is the id of the
     last of them, within a documented time; the reference server does within a second."
 
-    HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest when
-    a msg that the connection sends behind it is answered: without `since` they do not come again, on no
-    device."
+    HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
 
     HIST-14: "A message that was delivered and not confirmed MUST come again after the next sign without
     `since` of another connection."

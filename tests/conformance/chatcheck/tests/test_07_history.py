@@ -192,7 +192,8 @@ def test_nothing_is_lost_when_the_server_ends(server: Server, how: str) -> None:
     HIST-4: "Ids of messages of one uid MUST be unique, and rise in the order in which its devices get them."
 
     HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of the
+    first, and `"dup":1`."
     """
     if server.documented.is_volatile:
         not_applicable("the server keeps messages in memory only")
@@ -642,7 +643,8 @@ def test_a_gap_is_told_when_something_is_missing_and_only_then(server: Server) -
     limits are documented."
 
     HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of the
+    first, and `"dup":1`."
 
     More messages than are retained, the first of them confirmed, so that they are dropped. A retry of one
     that was dropped is a retry all the same.
@@ -755,7 +757,8 @@ def test_a_full_history_takes_no_more_until_something_is_confirmed(server: Serve
     that is there gets it then only.
 
     HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of the
+    first, and `"dup":1`."
 
     REPLY-6: "When several things are wrong with a request, the reply MUST be the one for the first of:
     illegal, `invalid_cid`, `not_signed`, the other parameters in the order of the tables, `denied`, `full`,

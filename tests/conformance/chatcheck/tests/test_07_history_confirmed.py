@@ -93,9 +93,9 @@ def test_a_ping_comes_in_time_also_when_deliveries_do_not_stop(server: Server) -
 @pytest.mark.spec("HIST-13")
 @pytest.mark.parametrize("waited", [False, True], ids=["live", "waited"])
 def test_what_is_confirmed_does_not_come_again(server: Server, waited: bool) -> None:
-    """HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest
-    when a msg that the connection sends behind it is answered: without `since` they do not come again, on
-    no device."
+    """HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
 
     Neither on a new connection, nor on one of its other devices that has confirmed nothing and signs again.
     Twin: a later message does come, and with a `since` all do.
@@ -131,9 +131,9 @@ def test_what_is_confirmed_does_not_come_again(server: Server, waited: bool) -> 
 
 @pytest.mark.spec("HIST-13", "HIST-14")
 def test_a_pong_confirms_up_to_its_id_and_no_further(server: Server) -> None:
-    """HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest
-    when a msg that the connection sends behind it is answered: without `since` they do not come again, on
-    no device."
+    """HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
 
     HIST-14: "A message that was delivered and not confirmed MUST come again after the next sign without
     `since` of another connection."
@@ -162,10 +162,37 @@ def test_a_pong_confirms_up_to_its_id_and_no_further(server: Server) -> None:
 
 
 @pytest.mark.spec("HIST-13")
+@pytest.mark.waits
+@pytest.mark.limit(60)
+def test_any_of_eight_pings_that_are_not_answered_may_be(server: Server) -> None:
+    """HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
+
+    The first of eight, one in the middle, the last; what came later stays unconfirmed each time. And the
+    pong to one before those that were answered takes nothing back.
+    """
+    server.allow(60 + 8 * server.documented.confirm_wait)
+    alice, bob = server.signed(), silent(server, server.uid())
+    bodies, ids = some(8), list[str]()
+    for body in bodies:
+        ids.append(send_stored(alice, bob.uid, body))
+        expect_stored(bob, body, alice.uid)
+        await_ping(server, bob, ids[-1])
+    devices = [bob]
+    for answered, n_confirmed in ((0, 1), (4, 5), (2, 5), (7, 8)):
+        bob.pong(ids[answered].encode())
+        bob.msg(server.uid(), 0)
+        devices.append(silent(server, bob.uid))
+        assert expect_all(devices[-1], bodies[n_confirmed:], alice.uid) == ids[n_confirmed:]
+    fence_devices(*devices)
+
+
+@pytest.mark.spec("HIST-13")
 def test_any_device_confirms_for_all_and_none_takes_it_back(server: Server) -> None:
-    """HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest
-    when a msg that the connection sends behind it is answered: without `since` they do not come again, on
-    no device."
+    """HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
 
     The second of three devices, while the first never answers, and the third answers a ping that is older.
     """
@@ -191,9 +218,9 @@ def test_any_device_confirms_for_all_and_none_takes_it_back(server: Server) -> N
 
 @pytest.mark.spec("HIST-13")
 def test_the_msg_behind_the_pong_may_be_to_oneself(server: Server) -> None:
-    """HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest
-    when a msg that the connection sends behind it is answered: without `since` they do not come again, on
-    no device."
+    """HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
 
     That message is not confirmed by the pong that was sent before it.
     """
@@ -346,9 +373,9 @@ def test_a_sign_between_takes_neither_ping_nor_pong_away(server: Server, how: st
     """HIST-12: "After deliveries of msgs a server MUST send the device a ping whose payload is the id of the
     last of them, within a documented time; the reference server does within a second."
 
-    HIST-13: "A pong with that payload MUST confirm every message of the uid up to that id, at the latest
-    when a msg that the connection sends behind it is answered: without `since` they do not come again, on
-    no device."
+    HIST-13: "A pong with the payload of any such ping that is not answered yet, of the newest eight at
+    least, MUST confirm every message of the uid up to that id, at the latest when a msg that the connection
+    sends after it is answered: without `since` they do not come again, on any device."
 
     HIST-9: "A sign whose `since` is not an id MUST be answered as `invalid_since`, and changes nothing."
 

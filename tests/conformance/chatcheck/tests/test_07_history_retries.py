@@ -40,8 +40,9 @@ def expect_new(reply: dict[str, object], *ids: str) -> str:
 
 @pytest.mark.spec("HIST-18")
 def test_a_retry_is_stored_once_and_has_the_id_of_the_first(server: Server) -> None:
-    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the
+    same uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of
+    the first, and `"dup":1`."
 
     On the same connection, another device, and after the sender has come back; with another body, which
     counts for nothing; for a recipient who is there and one who is away. Twin: without the cid it is new.
@@ -74,8 +75,9 @@ def test_a_retry_is_stored_once_and_has_the_id_of_the_first(server: Server) -> N
 
 @pytest.mark.spec("HIST-18")
 def test_retries_that_do_not_wait_are_recognised(server: Server) -> None:
-    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the
+    same uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of
+    the first, and `"dup":1`."
 
     Three devices of the sender send the same at once, each of it twice: one is the first, and the others are
     retries of it. To oneself, too.
@@ -108,8 +110,9 @@ def test_retries_that_do_not_wait_are_recognised(server: Server) -> None:
 
 @pytest.mark.spec("HIST-18")
 def test_a_retry_is_recognised_after_the_message_was_confirmed(server: Server) -> None:
-    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the
+    same uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of
+    the first, and `"dup":1`."
     """
     alice, bob, cid, body = server.signed(), server.signed(), fresh(), fresh()
     id = send_stored(alice, bob.uid, body, cid=cid)
@@ -124,8 +127,9 @@ def test_a_retry_is_recognised_after_the_message_was_confirmed(server: Server) -
 @pytest.mark.spec("HIST-18")
 @pytest.mark.parametrize("cid", ["😀" * 16, "\u0000", " a b ", "x" * 64, "{}%s", "1-1"])
 def test_cids_are_compared_after_escapes_are_decoded(server: Server, cid: str) -> None:
-    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    """HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the
+    same uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of
+    the first, and `"dup":1`."
 
     The uids as well, and `to` may be a number.
     """
@@ -224,7 +228,8 @@ def test_cids_that_are_alike_are_kept_apart(server: Server) -> None:
     as a message of its own, and its reply has no `dup`."
 
     HIST-18: "A msg with the `cid` of a msg that was answered with status 1, from the same uid to the same
-    uid, in the last 5 minutes, MUST NOT be stored again: the reply has the `id` of the first, and `"dup":1`."
+    uid, in the last 5 minutes, MUST NOT be stored again, whatever its body: the reply has the `id` of the
+    first, and `"dup":1`."
     """
     alice, uid = server.signed(), server.uid()
     ids = [expect_new(alice.msg(uid, number, cid=cid)) for number, cid in enumerate(ALIKE)]
