@@ -1,5 +1,7 @@
 """What chatd does at each signal: it ends in order, or goes on; none kills it."""
 
+import contextlib
+import pathlib
 import signal
 import socket
 import struct
@@ -146,6 +148,23 @@ def frame(payload: bytes) -> bytes:
 def test_redis_that_accepts_and_says_nothing_does_not_hold_up_the_end(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         chatd = start("--redis", f"redis://127.0.0.1:{mute.getsockname()[1]}")
+        assert seconds_to_end(chatd) < 2 * STOP_SECONDS_MAX
+
+
+def test_redis_whose_socket_is_full_holds_up_nothing(start: Start, tmp_path: pathlib.Path) -> None:
+    """A blocking connect to a UNIX socket waits until somebody accepts."""
+    path = str(tmp_path / "redis.sock")
+    with socket.socket(socket.AF_UNIX) as full, contextlib.ExitStack() as stack:
+        full.bind(path)
+        full.listen(0)
+        while True:
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            if waiting.connect_ex(path) != 0:
+                break
+        chatd = start("--redis", f"redis+unix://{path}")
+        with connect(chatd.url) as alice:
+            assert ask(alice, type="sign", uid="alice")["code"] == "unavailable"
         assert seconds_to_end(chatd) < 2 * STOP_SECONDS_MAX
 
 

@@ -125,7 +125,7 @@ def test_a_log_that_nobody_reads_stops_nothing_and_says_what_it_dropped(program:
         os.close(writer)
 
 
-@pytest.mark.parametrize("kind", [pipe, stream])
+@pytest.mark.parametrize("kind", [pipe, stream, terminal])
 def test_everybody_reading_may_go(program: str, kind: object) -> None:
     reader, writer = kind()  # type: ignore[operator]
     os.close(reader)

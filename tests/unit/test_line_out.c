@@ -350,6 +350,21 @@ static void test_death_does_not_wait(void **state)
     close(these.writer);
 }
 
+static int fail_when_full(void)
+{
+    fill();
+    return line_out_write(STDERR_FILENO, "", 0); /* asserts that there is something */
+}
+
+static void test_failed_assert_does_not_wait(void **state)
+{
+    (void)state;
+    struct ends these = pipe_ends();
+    assert_int_equal(in_child(these.writer, fail_when_full), 128 + SIGABRT);
+    close(these.reader);
+    close(these.writer);
+}
+
 static int die_long(void)
 {
     line_out_die("%s%4093s", "long ", "x");
@@ -381,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_file_that_has_no_space_for_a_while),
         cmocka_unit_test(test_log_counts_what_it_dropped),
         cmocka_unit_test(test_death_does_not_wait),
+        cmocka_unit_test(test_failed_assert_does_not_wait),
         cmocka_unit_test(test_death_says_why_in_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
