@@ -154,7 +154,7 @@ static void on_store_closed(void *ctx)
 static void on_transport_stopped(void *ctx)
 {
     struct server *server = ctx;
-    server->store->ops->close(server->store, on_store_closed, server);
+    mapping_store_close(server->store, on_store_closed, server);
 }
 
 static void on_end_signal(void *ctx, int number)

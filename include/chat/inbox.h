@@ -51,4 +51,23 @@ struct inbox_ops {
     void (*confirm)(struct mapping_store *store, struct str uid, struct message_id id);
 };
 
+/* For callers, as those in mapping_store.h. */
+
+static inline void mapping_store_read(struct mapping_store *store, struct str uid,
+                                      const struct message_id *after, size_t n_max,
+                                      inbox_read_fn *read, void *ctx)
+{
+    mapping_store_enter(store);
+    store->inbox->read(store, uid, after, n_max, read, ctx);
+    mapping_store_leave(store);
+}
+
+static inline void mapping_store_confirm(struct mapping_store *store, struct str uid,
+                                         struct message_id id)
+{
+    mapping_store_enter(store);
+    store->inbox->confirm(store, uid, id);
+    mapping_store_leave(store);
+}
+
 #endif

@@ -8,15 +8,17 @@
  * connection, and the router has it ([ID-1]).
  *
  * Callbacks fire exactly once, from a later turn of the loop, never inside the call that asked,
- * so callers see one ordering whichever store is behind. For one device, and for sends and
- * broadcasts altogether, callbacks fire in the order of the calls, provided that the caller does
- * not ask for a device whose bind has not been answered. A send sees every bind and unbind that
- * was answered or called before it.
+ * so callers see one ordering whichever store is behind. Callers ask by the functions at the end,
+ * and stores tell by mapping_store_tells(): together they assert it. For one device, and for sends
+ * and broadcasts altogether, callbacks fire in the order of the calls, provided that the caller
+ * does not ask for a device whose bind has not been answered. A send sees every bind and unbind
+ * that was answered or called before it.
  *
  * What the features history and nodes need besides stands in inbox.h and nodes.h. */
 #ifndef CHAT_MAPPING_STORE_H
 #define CHAT_MAPPING_STORE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -100,6 +102,64 @@ struct mapping_store_ops {
 struct mapping_store {
     const struct mapping_store_ops *ops;
     const struct inbox_ops *inbox; /* NULL: the feature history is off */
+    bool is_asked;                 /* a call has not returned yet */
 };
+
+static inline void mapping_store_enter(struct mapping_store *store)
+{
+    assert(!store->is_asked);
+    store->is_asked = true;
+}
+
+static inline void mapping_store_leave(struct mapping_store *store)
+{
+    store->is_asked = false;
+}
+
+/* For stores: before each callback, and before an event of nodes.h. */
+static inline void mapping_store_tells(const struct mapping_store *store)
+{
+    assert(!store->is_asked);
+}
+
+static inline void mapping_store_bind(struct mapping_store *store, conn_id device, struct str uid,
+                                      mapping_bound_fn *bound, void *ctx)
+{
+    mapping_store_enter(store);
+    store->ops->bind(store, device, uid, bound, ctx);
+    mapping_store_leave(store);
+}
+
+static inline void mapping_store_unbind(struct mapping_store *store, conn_id device)
+{
+    mapping_store_enter(store);
+    store->ops->unbind(store, device);
+    mapping_store_leave(store);
+}
+
+static inline void mapping_store_send(struct mapping_store *store, const struct message *message,
+                                      mapping_sent_fn *sent, void *ctx)
+{
+    mapping_store_enter(store);
+    store->ops->send(store, message, sent, ctx);
+    mapping_store_leave(store);
+}
+
+static inline void mapping_store_broadcast(struct mapping_store *store,
+                                           const struct message *message, mapping_done_fn *done,
+                                           void *ctx)
+{
+    mapping_store_enter(store);
+    store->ops->broadcast(store, message, done, ctx);
+    mapping_store_leave(store);
+}
+
+static inline void mapping_store_close(struct mapping_store *store, void (*closed)(void *ctx),
+                                       void *ctx)
+{
+    mapping_store_enter(store);
+    store->ops->close(store, closed, ctx);
+    mapping_store_leave(store);
+}
 
 #endif

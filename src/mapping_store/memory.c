@@ -107,6 +107,7 @@ static void answer_read(struct memory_store *store, struct read *read)
         memory_inbox_read(store->inbox, (struct str){read->uid, read->uid_len},
                           read->has_after ? &read->after : NULL, read->n_max, now_ms(store), &page);
     }
+    mapping_store_tells(&store->base);
     read->answered(read->ctx, &page);
     free(read);
 }
@@ -176,6 +177,7 @@ static void open_inbox(struct memory_store *store, const struct inbox_limits *li
 static void say_closed(void *ctx)
 {
     struct memory_store *store = ctx;
+    mapping_store_tells(&store->base);
     store->closed(store->closed_ctx);
 }
 
@@ -223,7 +225,7 @@ struct mapping_store *memory_store_create(struct loop *loop, const struct inbox_
     store->loop = loop;
     store->err = ERR_OK;
     store->devices = devices_create();
-    store->pending = pending_create(loop, store->devices);
+    store->pending = pending_create(loop, &store->base, store->devices);
     store->close_timer = loop_timer_create(loop, say_closed, store);
     if (history != NULL) {
         open_inbox(store, history);

@@ -8,6 +8,7 @@
 
 struct pending {
     struct loop *loop;
+    const struct mapping_store *store;
     struct devices *devices;
     struct op *first;
     struct op *last;
@@ -16,10 +17,12 @@ struct pending {
     bool destroyed;         /* and then only has to free this */
 };
 
-struct pending *pending_create(struct loop *loop, struct devices *devices)
+struct pending *pending_create(struct loop *loop, const struct mapping_store *store,
+                               struct devices *devices)
 {
     struct pending *pending = mem_alloc(sizeof *pending);
     pending->loop = loop;
+    pending->store = store;
     pending->devices = devices;
     pending->binds = id_table_create();
     return pending;
@@ -106,6 +109,7 @@ static void answer_first(struct pending *pending)
 {
     struct op *op = pending->first;
     pending->first = op->next;
+    mapping_store_tells(pending->store);
     switch (op->kind) {
     case OP_BIND:
         answer_bind(pending, op);

@@ -47,8 +47,9 @@ struct op {
     char uid[UID_SIZE_MAX];
 };
 
-/* Borrows both until destroyed. Caller owns. */
-struct pending *pending_create(struct loop *loop, struct devices *devices);
+/* Of 'store'. Borrows all until destroyed. Caller owns. */
+struct pending *pending_create(struct loop *loop, const struct mapping_store *store,
+                               struct devices *devices);
 
 /* Answer everything with ERR_UNAVAILABLE now, then free. */
 void pending_destroy(struct pending *pending);

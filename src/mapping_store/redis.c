@@ -233,6 +233,7 @@ static void on_close_timer(void *ctx)
     void (*closed)(void *) = store->closed;
     store->closed = NULL; /* once, whether all was removed first or the time was over */
     if (closed != NULL) {
+        mapping_store_tells(&store->base);
         closed(store->closed_ctx);
     }
 }
@@ -341,7 +342,7 @@ struct mapping_store *redis_store_create(struct loop *loop,
         use_history(store, options->history);
     }
     store->devices = devices_create();
-    store->pending = pending_create(loop, store->devices);
+    store->pending = pending_create(loop, &store->base, store->devices);
     start_timers(store);
     store->link = redis_link_create(loop, &options->url, options->timeout_ms, &events, store);
     if (options->nodes) {

@@ -29,6 +29,7 @@ static void tell_newest(const struct redis_store *store, const struct asked *ask
     const conn_id *devices;
     size_t n = devices_find(store->devices, uid, &devices);
     if (n > 0) {
+        mapping_store_tells(&store->base);
         store->events->newest_known(store->events_ctx, uid, asked->newest, devices, n);
     }
 }

@@ -152,6 +152,7 @@ static void answer(struct reading *reading, const struct inbox_page *page)
     if (reading->next == NULL) {
         reading->store->readings_end = place;
     }
+    mapping_store_tells(&reading->store->base);
     reading->read(reading->ctx, page);
     free(reading);
 }

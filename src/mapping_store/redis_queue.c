@@ -166,6 +166,7 @@ static bool tell(struct redis_store *store, const redisReply *fields)
     if (store->events == NULL) {
         return true;
     }
+    mapping_store_tells(&store->base);
     return ring.uid.len > 0 ? tell_message(store, &ring) : tell_broadcast(store, &ring);
 }
 

@@ -78,5 +78,5 @@ static void broadcast_done(void *ctx, enum err err)
 void broadcast_ask(struct router *router, struct slot *slot)
 {
     struct message message = {.from = session_uid(slot->session), .body = slot->request.body};
-    router->store->ops->broadcast(router->store, &message, broadcast_done, slot);
+    mapping_store_broadcast(router->store, &message, broadcast_done, slot);
 }

@@ -78,7 +78,7 @@ void history_sign_ask(struct router *router, struct slot *slot)
         return;
     }
     const struct message_id *after = request->has_since ? &request->since : NULL;
-    router->store->inbox->read(router->store, request->uid, after, 0, on_opened, slot);
+    mapping_store_read(router->store, request->uid, after, 0, on_opened, slot);
 }
 
 /* ---- messages ---- */
@@ -238,7 +238,7 @@ void history_ponged(struct session *session, struct str payload)
             reader->n_pings -= i + 1;
             memmove(reader->pings, reader->pings + i + 1,
                     reader->n_pings * sizeof reader->pings[0]);
-            store->inbox->confirm(store, session_uid(session), id);
+            mapping_store_confirm(store, session_uid(session), id);
             return;
         }
     }

@@ -76,5 +76,5 @@ void msg_ask(struct router *router, struct slot *slot)
                               .from = session_uid(slot->session),
                               .body = slot->request.body,
                               .cid = slot->request.cid_value};
-    router->store->ops->send(router->store, &message, msg_sent, slot);
+    mapping_store_send(router->store, &message, msg_sent, slot);
 }

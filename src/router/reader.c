@@ -56,8 +56,8 @@ static void read_on(struct session *session)
     *reading = (struct reading){router, session->conn, reader->generation};
     reader->state = READER_READING;
     reader->rang = false;
-    router->store->inbox->read(router->store, session_uid(session), &reader->cursor,
-                               INBOX_PAGE_MESSAGES_MAX, on_page, reading);
+    mapping_store_read(router->store, session_uid(session), &reader->cursor,
+                       INBOX_PAGE_MESSAGES_MAX, on_page, reading);
 }
 
 /* All is read: replies that waited for that go out. May free the session. */

@@ -244,7 +244,7 @@ static void remove_session(struct session *session)
 {
     struct router *router = session->router;
     if (session_is_signed(session)) {
-        router->store->ops->unbind(router->store, session->conn);
+        mapping_store_unbind(router->store, session->conn);
     }
     sessions_remove(router->sessions, session);
 }

@@ -40,8 +40,7 @@ static void sign_bound(void *ctx, conn_id device, enum err err)
 
 void sign_bind(struct router *router, struct slot *slot)
 {
-    router->store->ops->bind(router->store, slot->session->conn, slot->request.uid, sign_bound,
-                             slot);
+    mapping_store_bind(router->store, slot->session->conn, slot->request.uid, sign_bound, slot);
 }
 
 void sign_ask(struct router *router, struct slot *slot)

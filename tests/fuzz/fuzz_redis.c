@@ -227,28 +227,29 @@ static void ask(uint8_t what)
     case 1:
         if (!is_binding[device]) {
             is_binding[device] = true;
-            store->ops->bind(store, device, what & 64 ? STR("alice") : STR("bob"), on_bound, NULL);
+            mapping_store_bind(store, device, what & 64 ? STR("alice") : STR("bob"), on_bound,
+                               NULL);
             return;
         }
         break;
     case 2:
         if (!is_binding[device]) {
-            store->ops->unbind(store, device);
+            mapping_store_unbind(store, device);
         }
         break;
     case 3:
     case 4:
-        store->ops->send(store, &message, on_sent, NULL);
+        mapping_store_send(store, &message, on_sent, NULL);
         return;
     case 5:
-        store->ops->broadcast(store, &message, on_broadcast, NULL);
+        mapping_store_broadcast(store, &message, on_broadcast, NULL);
         return;
     case 6:
-        store->inbox->read(store, STR("alice"), what & 64 ? &id : NULL, INBOX_PAGE_MESSAGES_MAX,
+        mapping_store_read(store, STR("alice"), what & 64 ? &id : NULL, INBOX_PAGE_MESSAGES_MAX,
                            on_page, NULL);
         return;
     default:
-        store->inbox->confirm(store, STR("alice"), id);
+        mapping_store_confirm(store, STR("alice"), id);
         break;
     }
     n_asked--;

@@ -143,7 +143,7 @@ static void on_bound(void *ctx, conn_id device, enum err err)
 
 static void ask(struct fixture *f, const struct message *message)
 {
-    f->store->ops->send(f->store, message, on_sent, NULL);
+    mapping_store_send(f->store, message, on_sent, NULL);
 }
 
 static void run_until_answers(struct fixture *f, int n)
@@ -180,7 +180,7 @@ static const struct page *read_from(struct fixture *f, struct str uid,
                                     const struct message_id *after)
 {
     int n = f->n_pages;
-    f->store->inbox->read(f->store, uid, after, INBOX_PAGE_MESSAGES_MAX, on_read, NULL);
+    mapping_store_read(f->store, uid, after, INBOX_PAGE_MESSAGES_MAX, on_read, NULL);
     assert_int_equal(f->n_pages, n);
     maker->run_until(f->loop, &f->n_pages, n + 1);
     assert_int_equal(f->n_pages, n + 1);
@@ -199,7 +199,7 @@ static const struct page *read_unconfirmed(struct fixture *f, const char *uid)
 
 static void confirm(struct fixture *f, const char *uid, struct message_id id)
 {
-    f->store->inbox->confirm(f->store, str_of(uid), id);
+    mapping_store_confirm(f->store, str_of(uid), id);
 }
 
 static void assert_id(struct message_id a, struct message_id b)
@@ -240,7 +240,7 @@ static void test_send_then_read_gives_the_message(void **state)
 static void test_send_gives_the_devices_as_without_history(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->bind(f->store, 7, STR("alice"), on_bound, NULL);
+    mapping_store_bind(f->store, 7, STR("alice"), on_bound, NULL);
     maker->run_until(f->loop, &f->n_bound, 1);
 
     assert_int_equal(send(f, "alice", "1").n_devices, 1);
@@ -302,11 +302,11 @@ static void test_read_gives_no_more_than_is_wanted(void **state)
     struct message_id first = given_sent(f, "alice", "1");
     struct message_id last = given_sent(f, "alice", "2");
 
-    f->store->inbox->read(f->store, STR("alice"), NULL, 1, on_read, NULL);
+    mapping_store_read(f->store, STR("alice"), NULL, 1, on_read, NULL);
     maker->run_until(f->loop, &f->n_pages, 1);
     then_page(&f->page, 1, WHOLE);
     assert_id(f->page.ids[0], first);
-    f->store->inbox->read(f->store, STR("alice"), NULL, 0, on_read, NULL);
+    mapping_store_read(f->store, STR("alice"), NULL, 0, on_read, NULL);
     maker->run_until(f->loop, &f->n_pages, 2);
 
     then_page(&f->page, 0, WHOLE);
@@ -547,7 +547,7 @@ static void test_read_copies_its_arguments(void **state)
     given_sent(f, "alice", "2");
     char uid[] = "alice";
 
-    f->store->inbox->read(f->store, str_of(uid), &after, INBOX_PAGE_MESSAGES_MAX, on_read, NULL);
+    mapping_store_read(f->store, str_of(uid), &after, INBOX_PAGE_MESSAGES_MAX, on_read, NULL);
     memset(uid, 'z', sizeof uid - 1);
     after = MESSAGE_ID_NONE;
     maker->run_until(f->loop, &f->n_pages, 1);
@@ -605,7 +605,7 @@ static void test_read_after_close_is_unavailable(void **state)
     struct fixture *f = *state;
     given_sent(f, "alice", "1");
 
-    f->store->ops->close(f->store, on_closed, NULL);
+    mapping_store_close(f->store, on_closed, NULL);
     confirm(f, "alice", f->answers[0].id);
     read_unconfirmed(f, "alice");
     maker->run_until(f->loop, &f->n_closed, 1);
@@ -619,8 +619,8 @@ static void test_destroy_answers_reads_that_are_pending(void **state)
     struct fixture *f = *state;
     given_sent(f, "alice", "1");
 
-    f->store->inbox->read(f->store, STR("alice"), NULL, 1, on_read, NULL);
-    f->store->inbox->read(f->store, STR("bob"), NULL, 1, on_read, NULL);
+    mapping_store_read(f->store, STR("alice"), NULL, 1, on_read, NULL);
+    mapping_store_read(f->store, STR("bob"), NULL, 1, on_read, NULL);
     assert_int_equal(f->n_pages, 0);
     f->store->ops->destroy(f->store);
     f->store = NULL;

@@ -116,7 +116,7 @@ void on_sent(void *ctx, const struct sent *sent)
 enum err bind_to(struct fixture *f, conn_id device, const char *uid)
 {
     int n = f->n_answers;
-    f->store->ops->bind(f->store, device, str_of(uid), on_bound, f);
+    mapping_store_bind(f->store, device, str_of(uid), on_bound, f);
     assert_int_equal(f->n_answers, n);
     run_until_count(f->loop, &f->n_answers, n + 1);
     return f->err;
@@ -125,7 +125,7 @@ enum err bind_to(struct fixture *f, conn_id device, const char *uid)
 void start_send(struct fixture *f, const char *uid)
 {
     struct message message = {.to = str_of(uid), .from = STR("sender"), .body = STR("1")};
-    f->store->ops->send(f->store, &message, on_sent, f);
+    mapping_store_send(f->store, &message, on_sent, f);
 }
 
 enum err send_to(struct fixture *f, const char *uid)

@@ -216,4 +216,5 @@ void when_receives(struct fixture *f, conn_id conn, struct request request)
     take_back(cid, request.cid.len);
     take_back(body, request.body.len);
     take_back(cid_value, request.cid_value.len);
+    fake_store_turn(&f->store);
 }

@@ -60,7 +60,8 @@ void when_sends(struct fixture *f, conn_id conn, const char *to, uint64_t ms, ui
 
 void when_ticks(struct fixture *f, int n);
 
-/* The router receives the request, whose memory is gone when the call returns. */
+/* The router receives the request, whose memory is gone when the call returns. Then the store has
+ * its turn. */
 void when_receives(struct fixture *f, conn_id conn, struct request request);
 
 /* What the sink was asked to do, and what the store was, since the last look. */

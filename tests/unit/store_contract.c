@@ -86,18 +86,30 @@ static void on_sent(void *ctx, const struct sent *sent)
 
 static void bind(struct fixture *f, conn_id device, struct str uid)
 {
-    f->store->ops->bind(f->store, device, uid, on_bound, NULL);
+    mapping_store_bind(f->store, device, uid, on_bound, NULL);
 }
 
 static void send(struct fixture *f, struct str to, void *ctx)
 {
     struct message message = {.to = to, .from = STR("sender"), .body = STR("1")};
-    f->store->ops->send(f->store, &message, on_sent, ctx);
+    mapping_store_send(f->store, &message, on_sent, ctx);
+}
+
+static void on_broadcast(void *ctx, enum err err)
+{
+    next_answer(ctx, err);
+    fixture.n_answers++;
+}
+
+static void broadcast(struct fixture *f)
+{
+    struct message message = {.from = STR("sender"), .body = STR("1")};
+    mapping_store_broadcast(f->store, &message, on_broadcast, NULL);
 }
 
 static void unbind(struct fixture *f, conn_id device)
 {
-    f->store->ops->unbind(f->store, device);
+    mapping_store_unbind(f->store, device);
 }
 
 static void run_until_answers(struct fixture *f, int n)
@@ -302,7 +314,7 @@ static void test_close_answers_what_comes_later_with_unavailable(void **state)
     struct fixture *f = *state;
     given_bound(f, 1, STR("alice"));
 
-    f->store->ops->close(f->store, on_closed, f);
+    mapping_store_close(f->store, on_closed, f);
     assert_int_equal(f->n_closed, 0);
     bind(f, 2, STR("alice"));
     send(f, STR("alice"), NULL);
@@ -314,6 +326,32 @@ static void test_close_answers_what_comes_later_with_unavailable(void **state)
     assert_int_equal(f->answers[1].err, ERR_UNAVAILABLE);
     assert_int_equal(f->answers[2].err, ERR_UNAVAILABLE);
     assert_int_equal(f->answers[2].n, 0);
+}
+
+static void when_asked_nothing_is_said_inside_the_call(struct fixture *f, conn_id device)
+{
+    int n = f->n_answers;
+    bind(f, device, STR("alice"));
+    send(f, STR("alice"), NULL);
+    broadcast(f);
+    assert_int_equal(f->n_answers, n);
+    run_until_answers(f, n + 3);
+}
+
+/* Neither before the store is open, nor when it is, nor when it is closed. */
+static void test_no_answer_comes_inside_the_call(void **state)
+{
+    struct fixture *f = *state;
+
+    when_asked_nothing_is_said_inside_the_call(f, 1);
+    when_asked_nothing_is_said_inside_the_call(f, 2);
+    mapping_store_close(f->store, on_closed, f);
+    assert_int_equal(f->n_closed, 0);
+    when_asked_nothing_is_said_inside_the_call(f, 3);
+    maker->run_until(f->loop, &f->n_closed, 1);
+    when_asked_nothing_is_said_inside_the_call(f, 4);
+
+    assert_int_equal(f->answers[f->n_answers - 1].err, ERR_UNAVAILABLE);
 }
 
 /* Destroying it answers what is pending, inside the call, and nothing afterwards. */
@@ -345,10 +383,10 @@ static void test_callbacks_may_ask_again(void **state)
     struct fixture *f = *state;
     const struct message to_alice = {.to = STR("alice"), .from = STR("a"), .body = STR("1")};
 
-    f->store->ops->send(f->store, &to_alice, ask_again, NULL);
+    mapping_store_send(f->store, &to_alice, ask_again, NULL);
     run_until_answers(f, 3);
     unbind(f, 9);
-    f->store->ops->send(f->store, &to_alice, ask_again, NULL);
+    mapping_store_send(f->store, &to_alice, ask_again, NULL);
     f->store->ops->destroy(f->store);
     f->store = NULL;
 
@@ -373,6 +411,7 @@ int run_store_contract(const struct store_maker *store_maker)
         CONTRACT_TEST(test_uids_are_any_bytes),
         CONTRACT_TEST(test_uid_may_change_after_the_call),
         CONTRACT_TEST(test_close_answers_what_comes_later_with_unavailable),
+        CONTRACT_TEST(test_no_answer_comes_inside_the_call),
         CONTRACT_TEST(test_destroy_answers_what_is_pending),
         CONTRACT_TEST(test_callbacks_may_ask_again),
     };

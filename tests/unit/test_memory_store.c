@@ -65,7 +65,7 @@ static void on_sent(void *ctx, const struct sent *sent)
 static enum err send_to(struct fixture *f, const char *uid, struct str body)
 {
     const struct message message = {.to = str_of(uid), .from = STR("bob"), .body = body};
-    f->store->ops->send(f->store, &message, on_sent, f);
+    mapping_store_send(f->store, &message, on_sent, f);
     fake_loop_turn(f->loop);
     return f->sent.err;
 }
@@ -142,7 +142,7 @@ static void on_page_read_again(void *ctx, const struct inbox_page *page)
 {
     struct fixture *f = ctx;
     on_page(f, page);
-    f->store->inbox->read(f->store, STR("alice"), NULL, 64, on_page, f);
+    mapping_store_read(f->store, STR("alice"), NULL, 64, on_page, f);
 }
 
 /* inbox.h: "from a later turn", also when the callback of another read asks. */
@@ -150,8 +150,8 @@ static void test_read_inside_a_callback_is_answered_in_a_later_turn(void **state
 {
     struct fixture *f = *state;
     assert_int_equal(send_to(f, "alice", STR("1")), ERR_OK);
-    f->store->inbox->read(f->store, STR("alice"), NULL, 0, on_page_read_again, f);
-    f->store->inbox->read(f->store, STR("nobody"), NULL, 64, on_page, f);
+    mapping_store_read(f->store, STR("alice"), NULL, 0, on_page_read_again, f);
+    mapping_store_read(f->store, STR("nobody"), NULL, 64, on_page, f);
 
     assert_int_equal(f->n_pages, 0);
     fake_loop_turn(f->loop);

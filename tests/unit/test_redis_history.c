@@ -60,7 +60,7 @@ static void on_read(void *ctx, const struct inbox_page *read)
 static enum err read_after(struct fixture *f, const struct message_id *after)
 {
     int n = n_pages;
-    f->store->inbox->read(f->store, STR("alice"), after, INBOX_PAGE_MESSAGES_MAX, on_read, NULL);
+    mapping_store_read(f->store, STR("alice"), after, INBOX_PAGE_MESSAGES_MAX, on_read, NULL);
     run_until_count(f->loop, &n_pages, n + 1);
     return page.err;
 }
@@ -104,7 +104,7 @@ static void test_send_writes_the_inbox_and_its_state(void **state)
     struct message message = {
         .to = STR("alice"), .from = STR("bob"), .body = STR("1"), .cid = STR("m1")};
 
-    f->store->ops->send(f->store, &message, on_sent, f);
+    mapping_store_send(f->store, &message, on_sent, f);
     run_until_count(f->loop, &f->n_answers, 1);
 
     const char *id = text_of(f->sent.id);
@@ -190,7 +190,7 @@ static void test_lost_state_is_taken_from_the_inbox(void **state)
     struct message_id before = {5, 0};
     struct message_id first = given_sent(f);
     struct message_id second = given_sent(f);
-    f->store->inbox->confirm(f->store, STR("alice"), first);
+    mapping_store_confirm(f->store, STR("alice"), first);
     then_page(f, NULL, 1, false);
 
     run(f, "DEL chat_inbox_state:{" U "}");
@@ -271,7 +271,7 @@ static void test_keys_of_another_type_are_replaced(void **state)
     for (size_t i = 0; plant_other_type(f, &i, "chat_dup:{" U "}:3:bobm1", "string");) {
         int n = f->n_answers;
         number(ask(f, "DEL chat_inbox:{" U "}"));
-        f->store->ops->send(f->store, &message, on_sent, f);
+        mapping_store_send(f->store, &message, on_sent, f);
         run_until_count(f->loop, &f->n_answers, n + 1);
         assert_int_equal(f->err, ERR_OK);
         assert_false(f->sent.is_dup);
@@ -361,12 +361,12 @@ static void test_cid_of_no_message_is_no_retry(void **state)
     for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
         freeReplyObject(ask(f, "SET chat_dup:{" U "}:3:bobm1 %s", garbage[i]));
         int n = f->n_answers;
-        f->store->ops->send(f->store, &message, on_sent, f);
+        mapping_store_send(f->store, &message, on_sent, f);
         run_until_count(f->loop, &f->n_answers, n + 1);
         assert_int_equal(f->err, ERR_OK);
         assert_false(f->sent.is_dup);
         struct message_id first = f->sent.id;
-        f->store->ops->send(f->store, &message, on_sent, f);
+        mapping_store_send(f->store, &message, on_sent, f);
         run_until_count(f->loop, &f->n_answers, n + 2);
         assert_true(f->sent.is_dup);
         assert_int_equal(message_id_compare(f->sent.id, first), 0);
@@ -510,7 +510,7 @@ static void test_stopped_redis_is_unavailable_in_time(void **state)
     enum err err = read_after(f, NULL);
     uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
     enum err again = read_after(f, NULL);
-    f->store->inbox->confirm(f->store, STR("alice"), f->sent.id);
+    mapping_store_confirm(f->store, STR("alice"), f->sent.id);
     redis_server_resume(server);
 
     assert_int_equal(err, ERR_UNAVAILABLE);

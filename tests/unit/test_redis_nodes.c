@@ -170,7 +170,7 @@ static void given_bound_on(struct fixture *f, struct node *node, conn_id device,
 static void start_send_from(struct fixture *f, struct node *node, const char *to, const char *body)
 {
     struct message message = {.to = str_of(to), .from = STR("sender"), .body = str_of(body)};
-    node->store->ops->send(node->store, &message, on_sent, f);
+    mapping_store_send(node->store, &message, on_sent, f);
 }
 
 static enum err send_from(struct fixture *f, struct node *node, const char *to, const char *body)
@@ -191,7 +191,7 @@ static void on_broadcast(void *ctx, enum err err)
 static void start_broadcast_from(struct fixture *f, struct node *node, const char *body)
 {
     struct message message = {.from = STR("sender"), .body = str_of(body)};
-    node->store->ops->broadcast(node->store, &message, on_broadcast, f);
+    mapping_store_broadcast(node->store, &message, on_broadcast, f);
 }
 
 static enum err broadcast_from(struct fixture *f, struct node *node, const char *body)
@@ -745,7 +745,7 @@ static void test_close_leaves_the_others_first(void **state)
     char queue[128];
     snprintf(queue, sizeof queue, "%s", queue_of(f, "node-b"));
 
-    b.store->ops->close(b.store, on_closed, f);
+    mapping_store_close(b.store, on_closed, f);
     run_until_count(f->loop, &f->n_closed, 1);
 
     assert_string_equal(name_of(f, "node-b"), "");
@@ -962,15 +962,15 @@ static void test_retry_on_another_node_is_known_and_rung(void **state)
         .to = STR("alice"), .from = STR("bob"), .body = STR("1"), .cid = STR("m")};
     given_bound_on(f, &b, 7, "alice");
     int n = f->n_answers;
-    a.store->ops->send(a.store, &message, on_sent, f);
+    mapping_store_send(a.store, &message, on_sent, f);
     run_until_count(f->loop, &f->n_answers, n + 1);
     struct message_id first = f->sent.id;
-    b.store->ops->send(b.store, &message, on_sent, f);
+    mapping_store_send(b.store, &message, on_sent, f);
     run_until_count(f->loop, &f->n_answers, n + 2);
     assert_true(f->sent.is_dup);
     assert_int_equal(f->n_found, 1);
 
-    a.store->ops->send(a.store, &message, on_sent, f);
+    mapping_store_send(a.store, &message, on_sent, f);
     run_until_count(f->loop, &f->n_answers, n + 3);
 
     assert_true(f->sent.is_dup);
@@ -1033,7 +1033,7 @@ static void read_newest(void *ctx, struct str uid, struct message_id newest, con
                         size_t n)
 {
     on_newest_known(ctx, uid, newest, devices, n);
-    b.store->inbox->read(b.store, uid, NULL, 1, on_read, NULL);
+    mapping_store_read(b.store, uid, NULL, 1, on_read, NULL);
 }
 
 /* [NODE-8] Who comes back is told before it is open, and can read what it missed. */
@@ -1125,7 +1125,7 @@ static void test_page_does_not_wait_for_the_queue(void **state)
     assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
     assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
 
-    b.store->inbox->read(b.store, STR("alice"), NULL, 64, on_read, NULL);
+    mapping_store_read(b.store, STR("alice"), NULL, 64, on_read, NULL);
     run_until_count(f->loop, &n_pages, 1);
 
     assert_int_equal(page_err, ERR_OK);

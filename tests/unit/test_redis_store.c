@@ -52,10 +52,10 @@ static void test_unbind_leaves_only_the_lease(void **state)
     given_bound(f, 1, "1001");
     given_bound(f, 2, "1001");
 
-    f->store->ops->unbind(f->store, 1);
+    mapping_store_unbind(f->store, 1);
     then_found(f, "1001", 1);
     assert_int_equal(number(ask(f, "SCARD chat_map_uid_fd:1001")), 1);
-    f->store->ops->unbind(f->store, 2);
+    mapping_store_unbind(f->store, 2);
     then_found(f, "1001", 0);
 
     assert_int_equal(number(ask(f, "DBSIZE")), 1);
@@ -85,7 +85,7 @@ static void test_uid_is_binary_safe_in_keys(void **state)
     const struct str uid = STR("a\0 \r\n*{%用");
     int n = f->n_answers;
 
-    f->store->ops->bind(f->store, 1, uid, on_bound, f);
+    mapping_store_bind(f->store, 1, uid, on_bound, f);
     run_until_count(f->loop, &f->n_answers, n + 1);
 
     assert_int_equal(f->err, ERR_OK);
@@ -154,7 +154,7 @@ static void test_binds_in_flight_are_not_stale(void **state)
     int n = f->n_answers;
 
     for (conn_id device = 1; device <= 20; device++) {
-        f->store->ops->bind(f->store, device, STR("alice"), on_bound, f);
+        mapping_store_bind(f->store, device, STR("alice"), on_bound, f);
     }
     run_until_count(f->loop, &f->n_answers, n + 20);
 
@@ -169,7 +169,7 @@ static void test_refresh_leaves_a_moving_device_alone(void **state)
     int n = f->n_answers;
 
     redis_server_pause(server);
-    f->store->ops->bind(f->store, 1, STR("bob"), on_bound, f);
+    mapping_store_bind(f->store, 1, STR("bob"), on_bound, f);
     run_for(f, REFRESH_MS + 100); /* the refresh passes by, within the time limit of the bind */
     redis_server_resume(server);
     run_until_count(f->loop, &f->n_answers, n + 1);
@@ -234,7 +234,7 @@ static void test_bind_replaces_a_set_of_another_type(void **state)
         assert_in_range(number(ask(f, "TTL chat_map_uid_fd:alice")), 89990, 90000);
         only_fd(f, "alice", fd, sizeof fd);
         assert_true(device_of(fd) == device);
-        f->store->ops->unbind(f->store, device);
+        mapping_store_unbind(f->store, device);
         then_found(f, "alice", 0);
     }
 }
@@ -285,7 +285,7 @@ static void test_unbind_from_a_set_of_another_type_removes_it(void **state)
     given_bound(f, 1, "alice");
     run(f, "SET chat_map_uid_fd:alice x");
 
-    f->store->ops->unbind(f->store, 1);
+    mapping_store_unbind(f->store, 1);
     then_found(f, "alice", 0);
     then_found(f, "alice", 0); /* the removal was asked before this */
 
@@ -305,7 +305,7 @@ static void test_binds_in_flight_replace_a_set_of_another_type_together(void **s
     int n = f->n_answers;
 
     for (conn_id device = 1; device <= N; device++) {
-        f->store->ops->bind(f->store, device, STR("alice"), on_bound, f);
+        mapping_store_bind(f->store, device, STR("alice"), on_bound, f);
     }
     run_until_count(f->loop, &f->n_answers, n + N);
 
@@ -437,7 +437,7 @@ static void test_killed_and_restarted_redis_is_filled_again(void **state)
     uint64_t before_ms = loop_now_ms(f->loop);
     assert_int_equal(send_to(f, "u1"), ERR_UNAVAILABLE);
     assert_int_equal(bind_to(f, 9, "u9"), ERR_UNAVAILABLE);
-    f->store->ops->unbind(f->store, 4);
+    mapping_store_unbind(f->store, 4);
     assert_true(loop_now_ms(f->loop) - before_ms < 200);
     run_for(f, 200);
     redis_server_restart(server);
@@ -461,10 +461,10 @@ static void test_lost_link_is_reconciled(void **state)
     run(f, "CLIENT KILL TYPE normal");
     f->n_answers = 0;
     start_send(f, "u1");
-    f->store->ops->bind(f->store, 5, STR("u5"), on_bound, f);
+    mapping_store_bind(f->store, 5, STR("u5"), on_bound, f);
     run_until_count(f->loop, &f->n_answers, 2);
     assert_int_equal(f->err, ERR_UNAVAILABLE);
-    f->store->ops->unbind(f->store, 4);
+    mapping_store_unbind(f->store, 4);
     run_until(f->loop, works, f, 3000);
 
     assert_true(is_whole(f));
@@ -658,8 +658,8 @@ static void test_close_removes_all_traces(void **state)
     struct fixture *f = *state;
     given_three_devices(f);
 
-    f->store->ops->bind(f->store, 9, STR("u9"), on_bound, f);
-    f->store->ops->close(f->store, on_closed, f);
+    mapping_store_bind(f->store, 9, STR("u9"), on_bound, f);
+    mapping_store_close(f->store, on_closed, f);
     run_until_count(f->loop, &f->n_closed, 1);
 
     assert_int_equal(number(ask(f, "DBSIZE")), 0);
@@ -675,9 +675,9 @@ static void test_close_among_keys_of_another_type_is_soon_over(void **state)
     run(f, "SET chat_map_uid_fd:u1 x");
     run(f, "SET chat_nodes x");
 
-    f->store->ops->bind(f->store, 9, STR("u1"), on_bound, f);
+    mapping_store_bind(f->store, 9, STR("u1"), on_bound, f);
     uint64_t before_ms = loop_now_ms(f->loop);
-    f->store->ops->close(f->store, on_closed, f);
+    mapping_store_close(f->store, on_closed, f);
     run_until_count(f->loop, &f->n_closed, 1);
     assert_true(loop_now_ms(f->loop) - before_ms < TIMEOUT_MS);
     run_for(f, TIMEOUT_MS + 50);
@@ -703,9 +703,9 @@ static void test_close_with_a_journal_of_another_type_writes_nothing(void **stat
 
     redis_server_pause(server);
     run_for(f, REFRESH_MS + 50); /* every device has had its turn and waits for its replies */
-    f->store->ops->bind(f->store, 9, STR("u9"), on_bound, f);
+    mapping_store_bind(f->store, 9, STR("u9"), on_bound, f);
     uint64_t before_ms = loop_now_ms(f->loop);
-    f->store->ops->close(f->store, on_closed, f);
+    mapping_store_close(f->store, on_closed, f);
     redis_server_resume(server);
     run_until_count(f->loop, &f->n_closed, 1);
     run_for(f, 100);
@@ -724,7 +724,7 @@ static void test_close_without_redis_is_soon_over(void **state)
 
     redis_server_pause(server);
     uint64_t before_ms = loop_now_ms(f->loop);
-    f->store->ops->close(f->store, on_closed, f);
+    mapping_store_close(f->store, on_closed, f);
     run_until_count(f->loop, &f->n_closed, 1);
     uint64_t took_ms = loop_now_ms(f->loop) - before_ms;
     redis_server_resume(server);
@@ -748,7 +748,7 @@ static void test_many_devices_survive_a_flush_and_leave(void **state)
     int n = f->n_answers;
     for (conn_id device = 2; device <= N; device++) {
         snprintf(uid, sizeof uid, "u%u", (unsigned)device);
-        f->store->ops->bind(f->store, device, str_of(uid), on_bound, f);
+        mapping_store_bind(f->store, device, str_of(uid), on_bound, f);
         if (device % 200 == 0 || device == N) { /* so that a slow machine keeps the time limit */
             run_until_count(f->loop, &f->n_answers, n + (int)device - 1);
         }
@@ -759,7 +759,7 @@ static void test_many_devices_survive_a_flush_and_leave(void **state)
     run_until(f->loop, works, f, 3000);
 
     assert_int_equal(number(ask(f, "DBSIZE")), 2 + 2 * N);
-    f->store->ops->close(f->store, on_closed, f);
+    mapping_store_close(f->store, on_closed, f);
     run_until_count(f->loop, &f->n_closed, 1);
     assert_int_equal(number(ask(f, "DBSIZE")), 0);
 }

@@ -54,6 +54,8 @@ static void forget_device(struct fake_store *store, conn_id device)
     store->n_devices = n_kept;
 }
 
+static void answer_call(struct fake_store *store, struct fake_call **link, bool unavailable);
+
 static void add_call(struct fake_store *store, struct fake_call call, struct str uid)
 {
     assert_false(store->is_destroying);
@@ -65,6 +67,9 @@ static void add_call(struct fake_store *store, struct fake_call call, struct str
     *link = mem_alloc(sizeof **link);
     **link = call;
     memcpy((*link)->uid, uid.ptr, uid.len);
+    if (store->fails_inside) {
+        answer_call(store, link, true);
+    }
 }
 
 static void store_bind(struct mapping_store *base, conn_id device, struct str uid,
@@ -146,6 +151,9 @@ static void inbox_read(struct mapping_store *base, struct str uid, const struct 
     }
     *link = mem_alloc(sizeof **link);
     **link = (struct fake_read){NULL, read, ctx};
+    if (store->fails_inside) {
+        fake_store_answer_reads_unavailable(store);
+    }
 }
 
 static void inbox_confirm(struct mapping_store *base, struct str uid, struct message_id id)
@@ -227,6 +235,7 @@ static void answer_call(struct fake_store *store, struct fake_call **link, bool 
     struct fake_call *call = *link;
     assert_non_null(call);
     *link = call->next;
+    mapping_store_tells(&store->base);
     if (store->fail_on > 0 && --store->fail_on == 0) {
         unavailable = true;
     }
@@ -267,6 +276,7 @@ static struct fake_call *take_send(struct fake_store *store)
     assert_non_null(call);
     assert_non_null(call->sent);
     *link = call->next;
+    mapping_store_tells(&store->base);
     return call;
 }
 
@@ -286,6 +296,7 @@ void fake_store_answer_read(struct fake_store *store, const struct inbox_page *p
     struct fake_read *read = store->first_read;
     assert_non_null(read);
     store->first_read = read->next;
+    mapping_store_tells(&store->base);
     read->read(read->ctx, page);
     free(read);
 }
@@ -312,6 +323,17 @@ void fake_store_answer_bind(struct fake_store *store, conn_id device)
 void fake_store_fail_on(struct fake_store *store, unsigned n)
 {
     store->fail_on = n;
+}
+
+void fake_store_turn(struct fake_store *store)
+{
+    while (store->fails_at_once && (store->first != NULL || store->first_read != NULL)) {
+        if (store->first != NULL) {
+            fake_store_answer_unavailable(store);
+        } else {
+            fake_store_answer_read(store, &(struct inbox_page){.err = ERR_UNAVAILABLE});
+        }
+    }
 }
 
 void fake_store_answer_as_destroyed(struct fake_store *store)

@@ -34,6 +34,8 @@ struct fake_store {
     size_t n_devices;
     unsigned fail_on; /* the n-th answer from now is ERR_UNAVAILABLE; 0: none */
     bool is_destroying;
+    bool fails_at_once; /* fake_store_turn() */
+    bool fails_inside;  /* against the rules, inside the call */
     const char *trouble;
     const struct node_events *events; /* listen() */
     void *events_ctx;
@@ -71,6 +73,10 @@ void fake_store_answer_bind(struct fake_store *store, conn_id device);
 
 /* The n-th answer from now says ERR_UNAVAILABLE; 0: none does. */
 void fake_store_fail_on(struct fake_store *store, unsigned n);
+
+/* The call that the router was in has returned. If 'fails_at_once', what was asked is answered
+ * ERR_UNAVAILABLE now, and what is asked meanwhile as well. */
+void fake_store_turn(struct fake_store *store);
 
 /* Do what destroy() does with calls that are pending: answer them inside the call. */
 void fake_store_answer_as_destroyed(struct fake_store *store);
