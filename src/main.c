@@ -28,6 +28,7 @@
 enum {
     OPEN_FILES_MAX = 1000000, /* above it libwebsockets' table of connections would waste memory */
     OPEN_FILES_MIN = 80,      /* the transport keeps 64 of them for others than clients */
+    OPEN_FILES_FREE_MIN = 32, /* of them at the start: the libraries abort where they get none */
     STOP_TIMEOUT_MS = 2000 /* with the store's time limit, at most 2000, it is stopped within 5 s */
 };
 
@@ -55,27 +56,47 @@ static bool open_closed_descriptors(void)
     return true;
 }
 
-/* False: there are too few for anything, said in the log. */
-static bool raise_open_files(void)
+static rlim_t raise_open_files(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return true;
+        return OPEN_FILES_MAX;
     }
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max < OPEN_FILES_MAX ? limit.rlim_max : OPEN_FILES_MAX;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
         log_line(LOG_WARN, "open_files_not_raised", "wanted=%llu",
                  (unsigned long long)limit.rlim_cur);
-        limit.rlim_cur = before;
+        return before;
     }
-    if (limit.rlim_cur < OPEN_FILES_MIN) {
-        log_line(LOG_ERROR, "open_files_too_few", "limit=%llu needed=%d note=%s",
-                 (unsigned long long)limit.rlim_cur, OPEN_FILES_MIN,
-                 log_value("raise it: ulimit -n, or LimitNOFILE= of systemd"));
-        return false;
+    return limit.rlim_cur;
+}
+
+/* Whoever started us may have left many descriptors open. */
+static bool are_free(int n)
+{
+    int fds[OPEN_FILES_FREE_MIN];
+    int n_got = 0;
+    while (n_got < n && (fds[n_got] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        n_got++;
     }
-    return true;
+    for (int i = 0; i < n_got; i++) {
+        close(fds[i]);
+    }
+    return n_got == n;
+}
+
+/* False: said in the log. */
+static bool has_open_files(void)
+{
+    rlim_t limit = raise_open_files();
+    bool ok = limit >= OPEN_FILES_MIN && are_free(OPEN_FILES_FREE_MIN);
+    if (!ok) {
+        log_line(LOG_ERROR, "open_files_too_few", "limit=%llu needed=%d free_needed=%d note=%s",
+                 (unsigned long long)limit, OPEN_FILES_MIN, OPEN_FILES_FREE_MIN,
+                 log_value("raise the limit: ulimit -n, or LimitNOFILE= of systemd"));
+    }
+    return ok;
 }
 
 static enum err open_transport(struct server *server, struct config *config)
@@ -251,7 +272,7 @@ int main(int argc, char **argv)
     signals_prepare();
     line_out_never_wait();
     log_set_level(config.log_level);
-    if (!raise_open_files()) {
+    if (!has_open_files()) {
         return EX_OSERR;
     }
     return serve(&config);

@@ -234,7 +234,25 @@ def test_too_few_open_files_are_said(program: str, limit: int) -> None:
     )
 
     assert (answer.returncode, answer.stdout) == (EX_OSERR, "")
-    assert re.search(rf" error open_files_too_few limit={limit} needed=80 note=\".*ulimit -n", answer.stderr)
+    assert re.search(
+        rf" error open_files_too_few limit={limit} needed=80 .*note=\".*ulimit -n", answer.stderr
+    )
+
+
+def test_descriptors_that_are_all_inherited_are_said(program: str) -> None:
+    """A library that gets none in the middle of its start aborts."""
+    inherit = 'for fd in {10..70}; do eval "exec $fd</dev/null"; done'
+    answer = subprocess.run(
+        ["bash", "-c", f"ulimit -n 80 && {inherit} && exec {program} --listen 127.0.0.1:0"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+
+    assert (answer.returncode, answer.stdout) == (EX_OSERR, "")
+    assert " error open_files_too_few limit=80 needed=80 free_needed=32 " in answer.stderr
 
 
 def test_a_soft_limit_of_open_files_is_raised(program: str) -> None:
