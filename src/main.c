@@ -111,6 +111,7 @@ static enum err open_transport(struct server *server, struct config *config)
         .request_rate_max = config->request_rate_max,
         .request_burst_max = config->request_burst_max,
         .message_size_max = config->message_size_max,
+        .message_timeout_ms = config->message_timeout_ms,
         .outbox_size_max = config->outbox_size_max,
         .ping_interval_ms = config->ping_interval_ms,
         .ping_timeout_ms = config->ping_timeout_ms,

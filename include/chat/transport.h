@@ -22,6 +22,7 @@ struct transport_options {
     uint32_t connections_max;             /* 0: as many as the limit of open files allows */
     uint32_t connections_per_address_max; /* 0: no such limit */
     uint32_t message_size_max;            /* [WS-7] */
+    uint64_t message_timeout_ms;          /* from a message's first byte to its last */
     uint32_t outbox_size_max;             /* [WS-12] */
     uint32_t outboxes_size_max;           /* of all connections together */
     uint32_t request_rate_max;            /* a second and connection; 0: no such limit */

@@ -23,7 +23,6 @@ void connection_destroy(struct connection *connection)
     }
     deadline_clear(&connection->deadline);
     outbox_clear(&connection->outbox);
-    free(connection->inbox.memory);
     free(connection);
 }
 

@@ -31,6 +31,10 @@ struct inbox {
     char *memory; /* NULL while there are none */
     size_t len;
     size_t capacity;
+    bool has_begun; /* is in the line of those that have begun a message (inboxes.c): */
+    uint64_t since_ms;
+    struct connection *before;
+    struct connection *behind;
 };
 
 /* How a peer reads for which the kernel has no room (slow_readers.c). All zero: it has. */

@@ -1,19 +1,27 @@
 /* Who is received from. Whoever asks too much is read more slowly: TCP holds it back, nothing is
  * lost, and nobody else notices ([WS-19]). */
+#include <sys/ioctl.h>
+
 #include "transport/state.h"
 
 enum {
     READS_A_TURN = 16
 }; /* of one connection, before others have theirs */
 
-static bool is_stopped(const struct connection *connection)
+bool connection_is_stopped(const struct connection *connection)
 {
     return connection->braked || connection->throttled || connection->slowness.unheard;
 }
 
+bool connection_has_unread(const struct connection *connection)
+{
+    int n_bytes = 0;
+    return ioctl(connection->socket, FIONREAD, &n_bytes) == 0 && n_bytes > 0;
+}
+
 void connection_receive_more(struct connection *connection)
 {
-    lws_rx_flow_control(connection->wsi, is_stopped(connection) ? 0 : 1);
+    lws_rx_flow_control(connection->wsi, connection_is_stopped(connection) ? 0 : 1);
 }
 
 void connection_throttle(struct connection *connection)
@@ -74,7 +82,7 @@ static void read_on(struct connection *connection)
         .revents = LWS_POLLIN,
     };
     connection->to_read = false;
-    if (connection->state == CONNECTION_OPEN && !is_stopped(connection)) {
+    if (connection->state == CONNECTION_OPEN && !connection_is_stopped(connection)) {
         lws_service_fd(connection->transport->context, &ready);
     }
 }

@@ -7,7 +7,6 @@
  * (docs/decisions/0003-one-write-a-turn.md). */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "chat/log.h"
@@ -316,6 +315,7 @@ static void begin_close(struct connection *connection)
     limit_close(connection);
     outbox_clear(&connection->outbox); /* nothing more is sent */
     connection_count_outbox(connection);
+    inbox_clear(connection);
     lws_rx_flow_control(connection->wsi, 1); /* the peer's close frame has to be read */
     if (!connection->peer_closed) {
         lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code, NULL, 0);
@@ -377,13 +377,6 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* What has come and was not read yet is a sign of life, too. */
-static bool has_unread(const struct connection *connection)
-{
-    int n_bytes = 0;
-    return ioctl(connection->socket, FIONREAD, &n_bytes) == 0 && n_bytes > 0;
-}
-
 /* [WS-10] A ping every interval, so that no proxy cuts a line on which nothing moves. A frame that
  * the kernel has no room for would only cost memory. */
 static void ask_for_life(struct connection *connection, uint64_t now_ms)
@@ -404,8 +397,8 @@ static void check_life(struct connection *connection)
 {
     const struct transport_options *options = &connection->transport->options;
     uint64_t now_ms = loop_now_ms(connection->loop);
-    if (connection->asked_ms != 0 && has_unread(connection)) {
-        connection_heard(connection);
+    if (connection->asked_ms != 0 && connection_has_unread(connection)) {
+        connection_heard(connection); /* what was not read yet is a sign of life, too */
     }
     if (connection->heard_ms + options->ping_interval_ms > now_ms) {
         connection_watch_life(connection);
@@ -451,6 +444,7 @@ void transport_tick(void *context)
         handshakes_tick(transport->handshakes);
     }
     slow_readers_tick(transport);
+    inboxes_tick(transport);
     router_tick(transport->router);
     log_tell_left_out();
 }

@@ -22,6 +22,13 @@ struct conn_list {
 
 void conn_list_add(struct conn_list *list, conn_id id);
 
+/* Messages of which a part has come (inboxes.c). */
+struct inboxes {
+    struct connection *first; /* has begun the oldest one */
+    struct connection *last;
+    size_t size; /* memory of all */
+};
+
 struct transport {
     struct sink sink; /* first, so a struct sink * is one of us */
     struct transport_options options;
@@ -40,7 +47,7 @@ struct transport {
     struct conn_list watched;   /* slow readers: slow_readers.c */
     size_t n_offered; /* of to_flush: what waits for them was offered to the kernel in this turn */
     size_t outboxes_size; /* memory of all outboxes, and of what the library keeps of them */
-    size_t inboxes_size;  /* bytes of messages of which a part has come */
+    struct inboxes inboxes;
     struct addresses *addresses;
     struct handshakes *handshakes; /* NULL when stopping */
     struct loop_hook *flush_hook;
@@ -73,6 +80,27 @@ void connection_throttle(struct connection *connection);
 
 /* One tick of the wheel: those that were throttled may go on. */
 void transport_unthrottle(struct transport *transport);
+
+/* Is it not read, for whatever reason? */
+bool connection_is_stopped(const struct connection *connection);
+
+/* Has something come from it that was not read yet? */
+bool connection_has_unread(const struct connection *connection);
+
+/* inboxes.c */
+
+/* A piece of a message that is not complete, or the last one. Copies it. */
+void inbox_append(struct connection *connection, struct str piece);
+
+/* Forget the message, and give its memory back. There may be none. */
+void inbox_clear(struct connection *connection);
+
+/* Inboxes have grown: if all together are too large, the oldest messages end, and their
+ * connections with 1008. */
+void inboxes_limit(struct transport *transport);
+
+/* One tick of the wheel: messages that have not ended in time end, with 1008. */
+void inboxes_tick(struct transport *transport);
 
 /* sending.c */
 extern const struct sink_ops transport_sink_ops;

@@ -291,7 +291,7 @@ void transport_forget(struct connection *connection)
     wire_detach(connection);
     id_table_take(transport->connections, connection->id);
     transport->outboxes_size -= connection->counted_size;
-    transport->inboxes_size -= connection->inbox.capacity;
+    inbox_clear(connection);
     if (connection->address != NULL) {
         address_disconnect(connection->address);
         addresses_leave(transport->addresses, connection->address);

@@ -3,16 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chat/mem.h"
 #include "chat/parser.h"
 #include "chat/utf8.h"
 #include "transport/state.h"
 
 enum {
     CLOSE_NOT_UTF8 = 1007,
-    CLOSE_POLICY = 1008,
-    CLOSE_TOO_BIG = 1009,
-    INBOX_CAPACITY_MIN = 4096
+    CLOSE_TOO_BIG = 1009
 };
 
 static void established(struct connection *connection)
@@ -55,36 +52,6 @@ static void handle_message(struct connection *connection, struct str message)
     handle_text(connection, message);
 }
 
-static void inbox_append(struct connection *connection, struct str piece)
-{
-    struct inbox *inbox = &connection->inbox;
-    size_t needed = inbox->len + piece.len;
-    if (needed > inbox->capacity) {
-        size_t capacity = inbox->capacity == 0 ? INBOX_CAPACITY_MIN : inbox->capacity * 2;
-        capacity = capacity < needed ? needed : capacity;
-        connection->transport->inboxes_size += capacity - inbox->capacity;
-        inbox->capacity = capacity;
-        inbox->memory = mem_realloc(inbox->memory, inbox->capacity);
-    }
-    if (piece.len > 0) {
-        memcpy(inbox->memory + inbox->len, piece.ptr, piece.len);
-    }
-    inbox->len = needed;
-}
-
-static void inbox_clear(struct connection *connection)
-{
-    connection->transport->inboxes_size -= connection->inbox.capacity;
-    free(connection->inbox.memory);
-    connection->inbox = (struct inbox){0};
-}
-
-/* Messages that begin and do not end may take as much as outboxes that are not read. */
-static bool is_too_much_begun(const struct transport *transport)
-{
-    return transport->inboxes_size > transport->options.outboxes_size_max;
-}
-
 /* A message comes in pieces: its fragments, and these wherever TCP or libwebsockets' buffer
  * splits them. Most come in one, and are looked at where they are. */
 static void received(struct connection *connection, struct str piece)
@@ -105,6 +72,7 @@ static void received(struct connection *connection, struct str piece)
         connection_throttle(connection);
     }
     if (complete && inbox->len == 0) {
+        inbox_clear(connection); /* it may have begun with nothing */
         handle_message(connection, piece);
         return;
     }
@@ -112,9 +80,8 @@ static void received(struct connection *connection, struct str piece)
     if (complete) {
         handle_message(connection, (struct str){inbox->memory, inbox->len});
         inbox_clear(connection);
-    } else if (is_too_much_begun(connection->transport)) {
-        inbox_clear(connection);
-        refuse(connection, CLOSE_POLICY);
+    } else {
+        inboxes_limit(connection->transport);
     }
 }
 
@@ -129,6 +96,7 @@ static void closed(struct connection *connection)
 {
     if (connection->state == CONNECTION_OPEN) {
         connection->state = CONNECTION_CLOSING;
+        inbox_clear(connection);
         router_closed(connection->transport->router, connection->id);
     }
 }

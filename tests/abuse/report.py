@@ -35,6 +35,9 @@ FOOT = """
   and one that does not read holds memory for 5 to 10 s. All that waits is counted as it is allocated,
   and never takes more than `--outboxes-size-max`: at it, connections that took nothing for a second are
   closed, the longest first, then those that hold the most.
+- **Messages that do not end** have `--message-timeout-ms`, and all together as much memory as outboxes,
+  counted as it is allocated. At either limit connections are closed with 1008: those whose message began
+  first. Who comes and sends a message at a stretch is served.
 - **after** is what the allocator has not given back to the kernel; it is used again.
 - **in the kernel** is what waits in socket buffers. chatd limits them to 128 KiB in each direction of a
   connection, which the kernel doubles for its own use.

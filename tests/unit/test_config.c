@@ -157,6 +157,7 @@ static void test_defaults_are_those_of_the_header(void **state)
     assert_int_equal(f->config.history_memory_max, 268435456);
     assert_int_equal(f->config.connections_max, 0);
     assert_int_equal(f->config.message_size_max, 65536);
+    assert_int_equal(f->config.message_timeout_ms, 60000);
     assert_int_equal(f->config.outbox_size_max, 1048576);
     assert_int_equal(f->config.ping_interval_ms, 25000);
     assert_int_equal(f->config.ping_timeout_ms, 10000);
@@ -173,7 +174,8 @@ static void test_flags_set_every_setting(void **state)
               "--listen [::1]:1 --redis redis://:hush@h:2/3 --redis-timeout-ms=101 "
               "--redis-refresh-ms 1001 --node-name n --features broadcast,history --broadcasters "
               "a,b --history-messages-max 1002 --history-days 8 --history-memory-max 1048577 "
-              "--connections-max 4 --message-size-max 65537 --outbox-size-max 66561 "
+              "--connections-max 4 --message-size-max 65537 --message-timeout-ms 1001 "
+              "--outbox-size-max 66561 "
               "--ping-interval-ms 102 --ping-timeout-ms 103 "
               "--handshake-timeout-ms 104 --handshake-size-max 16385 --log-level debug");
 
@@ -193,6 +195,7 @@ static void test_flags_set_every_setting(void **state)
     assert_int_equal(f->config.history_memory_max, 1048577);
     assert_int_equal(f->config.connections_max, 4);
     assert_int_equal(f->config.message_size_max, 65537);
+    assert_int_equal(f->config.message_timeout_ms, 1001);
     assert_int_equal(f->config.outbox_size_max, 66561);
     assert_int_equal(f->config.ping_interval_ms, 102);
     assert_int_equal(f->config.ping_timeout_ms, 103);
@@ -770,6 +773,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "history-days = 7\n"
                                 "history-memory-max = 268435456\n"
                                 "message-size-max = 65536\n"
+                                "message-timeout-ms = 60000\n"
                                 "outbox-size-max = 1048576\n"
                                 "outboxes-size-max = 536870912\n"
                                 "request-rate-max = 0\n"

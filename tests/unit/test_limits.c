@@ -119,7 +119,7 @@ struct begun {
 static bool has_begun(void *ctx)
 {
     const struct begun *begun = ctx;
-    return begun->transport->inboxes_size == begun->n * INBOX_SIZE;
+    return begun->transport->inboxes.size == begun->n * INBOX_SIZE;
 }
 
 /* The server has so many messages that have begun. */
@@ -129,7 +129,8 @@ static void then_begun(struct fixture *f, size_t n)
     assert_true(run_until(f, has_begun, &begun));
 }
 
-/* What has come of all messages that do not end has its limit; who is closed makes room. */
+/* What has come of all messages that do not end has its limit. Those that hold pay, the oldest
+ * first, and not who comes. */
 static void test_messages_that_never_end_are_limited_together(void **state)
 {
     struct fixture *f = *state;
@@ -139,18 +140,82 @@ static void test_messages_that_never_end_are_limited_together(void **state)
     struct client *second = given_user(f, "second");
     struct client *third = given_user(f, "third");
     when_begins_message(first);
+    then_begun(f, 1);
     when_begins_message(second);
     then_begun(f, 2);
 
     when_begins_message(third);
 
-    then_closed(third, 1008);
+    then_closed(first, 1008);
     then_n_signed(f, 2);
-    when_leaves(first);
+    then_begun(f, 2);
+    when_leaves(third);
     then_begun(f, 1);
     when_begins_message(given_user(f, "late"));
     then_begun(f, 2);
     then_n_signed(f, 2);
+}
+
+/* Who sends a message at a stretch gets through, however many hold what they may. */
+static void test_who_comes_while_others_hold_is_served(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outboxes_size_max = 2 * INBOX_SIZE;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    for (size_t i = 0; i < 4; i++) {
+        when_begins_message(given_user(f, "holder"));
+        run_for(f, 20);
+    }
+    char text[3000];
+    memset(text, ' ', sizeof text);
+    memcpy(text, SIGN("bob"), strlen(SIGN("bob")));
+
+    when_sends(alice, TEXT, (struct str){text, sizeof text});
+
+    then_text(alice, SIGNED("2"));
+}
+
+/* A message has its time, also one of which nothing has come but an empty fragment. */
+static void test_message_that_does_not_end_in_time_ends_its_connection(void **state)
+{
+    struct fixture *f = *state;
+    f->options.message_timeout_ms = 300;
+    given_server(f);
+    struct client *holder = given_user(f, "holder");
+    struct client *empty = given_user(f, "empty");
+    struct client *bob = given_user(f, "bob");
+
+    when_begins_message(holder);
+    when_sends(empty, TEXT_MORE, STR(""));
+    then_closed(holder, 1008);
+    then_closed(empty, 1008);
+
+    assert_int_equal(f->transport->inboxes.size, 0);
+    assert_null(f->transport->inboxes.first);
+    then_nothing(bob);
+}
+
+/* Time in which it is not read is not its own. */
+static void test_message_that_is_not_read_has_its_time(void **state)
+{
+    struct fixture *f = *state;
+    f->options.message_timeout_ms = 100;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct sink *sink = transport_sink(f->transport);
+    struct bytes bytes = {0};
+    add_frame(&bytes, TEXT, STR(SIGN("bob")));
+    when_sends_bytes(alice, (struct str){(char *)bytes.memory, 10});
+    run_for(f, 10);
+
+    sink->ops->receive_more(sink, 1, false);
+    run_for(f, 500);
+    when_sends_bytes(alice, (struct str){(char *)bytes.memory + 10, bytes.len - 10});
+    sink->ops->receive_more(sink, 1, true);
+
+    then_text(alice, SIGNED("2"));
+    free(bytes.memory);
 }
 
 int main(void)
@@ -160,6 +225,9 @@ int main(void)
         TRANSPORT_TEST(test_unfinished_handshakes_do_not_keep_others_out),
         TRANSPORT_TEST(test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones),
         TRANSPORT_TEST(test_messages_that_never_end_are_limited_together),
+        TRANSPORT_TEST(test_who_comes_while_others_hold_is_served),
+        TRANSPORT_TEST(test_message_that_does_not_end_in_time_ends_its_connection),
+        TRANSPORT_TEST(test_message_that_is_not_read_has_its_time),
         TRANSPORT_TEST(test_requests_above_the_rate_wait),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -84,6 +84,7 @@ int transport_setup(void **state)
         .ping_interval_ms = 25000,
         .ping_timeout_ms = 10000,
         .handshake_timeout_ms = 10000,
+        .message_timeout_ms = 60000,
         .handshake_size_max = 32768,
     };
     n_tokens = 0;
