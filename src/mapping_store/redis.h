@@ -55,6 +55,7 @@ enum {
     REGISTER_BATCH = 500,      /* devices that are written again in one go */
     PREDECESSORS_MAX = 64,     /* dead nodes that one start cleans up after */
     SHA_DIGITS = 40,           /* hexadecimal: by it Redis knows a script */
+    ENTRY_ID_SIZE_MAX = 42,    /* bytes of an id of a queue's entry, with its terminator */
     NUMBER_SIZE_MAX = 21,      /* bytes of a number's text, with its terminator */
     TROUBLE_SIZE_MAX = 64      /* the same of trouble() */
 };
@@ -366,6 +367,11 @@ struct ring {
     struct str
         marker; /* a node's name, and nothing else: it is there. Of the node itself: its queue is */
 };
+
+/* The id of an entry of a queue, which may be larger than one of a message. False: the reply is
+ * none. Writing it takes ENTRY_ID_SIZE_MAX bytes, and returns how many without the terminator. */
+bool redis_entry_id(const redisReply *reply, struct message_id *out);
+size_t redis_entry_id_write(struct message_id id, char *out);
 
 /* Tell all other nodes that this one is there, so that they know it before they look at the list
  * again. */

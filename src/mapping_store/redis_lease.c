@@ -38,10 +38,10 @@ static void ask_for_lease(struct batch *batch, struct redis_store *store)
     struct name queue = key_of_node_queue(str_of(store->node));
     char lease_ms[NUMBER_SIZE_MAX];
     char linger_ms[NUMBER_SIZE_MAX];
-    char cursor[MESSAGE_ID_SIZE_MAX];
+    char cursor[ENTRY_ID_SIZE_MAX];
     snprintf(lease_ms, sizeof lease_ms, "%" PRIu64, store->lease_ms);
     snprintf(linger_ms, sizeof linger_ms, "%d", NODE_LINGER_MS);
-    size_t cursor_len = store->has_cursor ? message_id_write(store->cursor, cursor) : 0;
+    size_t cursor_len = store->has_cursor ? redis_entry_id_write(store->cursor, cursor) : 0;
     struct str args[12] = {STR("EVAL"), STR(lua_lease)};
     size_t n = 2;
     args[n++] = store->has_nodes ? STR("2") : STR("1");
@@ -72,7 +72,7 @@ static bool is_damaged(const struct leasing *leasing, const redisReply *reply)
     struct redis_store *store = leasing->store;
     bool has_lost_rings = false;
     struct message_id last;
-    if (store->has_nodes && redis_reply_id(reply->element[LEASE_LAST], &last)) {
+    if (store->has_nodes && redis_entry_id(reply->element[LEASE_LAST], &last)) {
         has_lost_rings = redis_queue_was(
             store, (enum queue_was)reply->element[LEASE_QUEUE_WAS]->integer, last, leasing->cursor);
     }

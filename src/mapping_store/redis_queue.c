@@ -3,6 +3,7 @@
  *
  * The reader has a link of its own, for its question waits in Redis for an answer. It begins at
  * an id that is known, never at "$", so nothing is missed between two questions. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -170,6 +171,34 @@ static bool tell(struct redis_store *store, const redisReply *fields)
     return ring.uid.len > 0 ? tell_message(store, &ring) : tell_broadcast(store, &ring);
 }
 
+static const char *read_number(const char *text, uint64_t *out)
+{
+    char *end = NULL;
+    *out = strtoull(text, &end, 10);
+    return end;
+}
+
+/* Redis' own ids have all that two numbers of 64 bits can say, also if somebody else has chosen
+ * them: they are no ids of messages. */
+bool redis_entry_id(const redisReply *reply, struct message_id *out)
+{
+    if (reply->type != REDIS_REPLY_STRING) {
+        return false;
+    }
+    struct message_id id;
+    const char *dash = read_number(reply->str, &id.ms);
+    if (*dash != '-' || *read_number(dash + 1, &id.n) != '\0') {
+        return false;
+    }
+    *out = id;
+    return true;
+}
+
+size_t redis_entry_id_write(struct message_id id, char *out)
+{
+    return (size_t)snprintf(out, ENTRY_ID_SIZE_MAX, "%" PRIu64 "-%" PRIu64, id.ms, id.n);
+}
+
 static bool is_entry(const redisReply *entry)
 {
     return entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 &&
@@ -184,7 +213,7 @@ static void on_end(void *ctx, const redisReply *reply)
     struct op *op = ctx;
     if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
         is_entry(reply->element[0])) {
-        (void)redis_reply_id(reply->element[0]->element[0], &op->behind);
+        (void)redis_entry_id(reply->element[0]->element[0], &op->behind);
     }
 }
 
@@ -194,8 +223,8 @@ void redis_queue_note_end(struct redis_store *store, struct op *op)
         return;
     }
     struct name queue = key_of_node_queue(str_of(store->node));
-    char after[1 + MESSAGE_ID_SIZE_MAX] = "("; /* mostly there is nothing, which is a short reply */
-    size_t after_len = 1 + message_id_write(store->cursor, after + 1);
+    char after[1 + ENTRY_ID_SIZE_MAX] = "("; /* mostly there is nothing, which is a short reply */
+    size_t after_len = 1 + redis_entry_id_write(store->cursor, after + 1);
     struct str args[] = {STR("XREVRANGE"),   name_str(&queue), STR("+"),
                          {after, after_len}, STR("COUNT"),     STR("1")};
     /* False: the link is away, and the bind fails. */
@@ -206,11 +235,13 @@ void redis_queue_note_end(struct redis_store *store, struct op *op)
 
 static void read_on(struct redis_store *store);
 
-static void take_entries(struct redis_store *store, const redisReply *entries)
+/* False: it is not known how to go on behind them. */
+static bool take_entries(struct redis_store *store, const redisReply *entries)
 {
+    struct message_id before = store->cursor;
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *entry = entries->element[i];
-        if (!is_entry(entry) || !redis_reply_id(entry->element[0], &store->cursor)) {
+        if (!is_entry(entry) || !redis_entry_id(entry->element[0], &store->cursor)) {
             redis_log_error(store, "queue", "an entry without an id");
         } else if (store->state == STORE_OPEN || store->state == STORE_AWAY) {
             if (!tell(store, entry->element[1])) {
@@ -218,6 +249,10 @@ static void take_entries(struct redis_store *store, const redisReply *entries)
             }
         }
     }
+    if (store->cursor.ms == UINT64_MAX && store->state == STORE_OPEN) {
+        redis_lease_renew(store); /* soon Redis has no larger id: the queue has to be made anew */
+    }
+    return message_id_compare(store->cursor, before) > 0;
 }
 
 /* The entries of the one stream that was asked about; NULL: there is none new, or it is no such
@@ -242,9 +277,8 @@ static void on_read(void *ctx, const redisReply *reply)
     const redisReply *entries = entries_of(reply);
     if (store->has_moved) {
         store->has_moved = false; /* what was asked began elsewhere */
-    } else if (entries != NULL) {
-        take_entries(store, entries);
-    } else if (reply->type != REDIS_REPLY_NIL) {
+    } else if (reply->type != REDIS_REPLY_NIL &&
+               (entries == NULL || !take_entries(store, entries))) {
         /* Whatever stands there is put right by the next lease. */
         redis_log_error(store, "queue",
                         reply->type == REDIS_REPLY_ERROR ? reply->str : "not a stream's entries");
@@ -261,12 +295,12 @@ static void read_on(struct redis_store *store)
     }
     struct name queue = key_of_node_queue(str_of(store->node));
     char block_ms[NUMBER_SIZE_MAX];
-    char cursor[MESSAGE_ID_SIZE_MAX];
+    char cursor[ENTRY_ID_SIZE_MAX];
     snprintf(block_ms, sizeof block_ms, "%u", (unsigned)(store->timeout_ms / BLOCK_PART));
     struct str args[] = {STR("XREAD"),     STR("BLOCK"),
                          str_of(block_ms), STR("COUNT"),
                          STR("256"),       STR("STREAMS"),
-                         name_str(&queue), {cursor, message_id_write(store->cursor, cursor)}};
+                         name_str(&queue), {cursor, redis_entry_id_write(store->cursor, cursor)}};
     store->is_reading =
         redis_link_command(store->reader, args, sizeof args / sizeof args[0], on_read, store);
 }

@@ -457,6 +457,41 @@ static void test_garbage_in_the_queue_is_passed_over(void **state)
 
 /* A queue of another type, or whose last id is the last possible, is made anew with the next
  * lease. */
+/* Whatever id somebody gives an entry, or the queue's last one: the node hears what comes behind it,
+ * and does not ask for the same again and again. */
+static void test_no_id_in_the_queue_makes_a_node_deaf(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ids[] = {
+        "9007199254740991-0",
+        "9007199254740991-9007199254740991",
+        "9007199254740992-0",
+        "9007199254740992-18446744073709551615",
+        "9223372036854775807-1",
+        "9223372036854775808-9223372036854775808",
+        "18446744073709551614-18446744073709551615",
+        "18446744073709551615-0",
+        "18446744073709551615-18446744073709551614",
+    };
+    given_bound_on(f, &b, 7, "alice");
+    char queue[128];
+    int n = 0;
+    snprintf(queue, sizeof queue, "%s", queue_of(f, "node-b"));
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        freeReplyObject(ask(f, "XADD %s %s x y", queue, ids[i]));
+        assert_int_equal(send_from(f, &a, "alice", "1"), ERR_OK);
+        then_event(f, &b, n++, ARRIVED, "1");
+        run_for(f, RENEWED_MS);
+        assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+        then_event(f, &b, n++, ARRIVED, "2");
+    }
+    freeReplyObject(ask(f, "XSETID %s 18446744073709551615-18446744073709551615", queue));
+    run_for(f, RENEWED_MS);
+    assert_int_equal(send_from(f, &a, "alice", "3"), ERR_OK);
+    then_event(f, &b, n, ARRIVED, "3");
+    assert_in_range(number(ask(f, "XLEN %s", queue)), 0, 4);
+}
+
 static void test_unusable_queue_is_made_anew(void **state)
 {
     struct fixture *f = *state;
@@ -836,7 +871,7 @@ static void wait_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-/* [NODE-5] The lease ends so long after it was asked for: when its answer was read does not count. */
+/* [NODE-5] The lease ends so long after it was asked for, whenever its answer is read. */
 static void test_lease_whose_answer_comes_late_is_over(void **state)
 {
     struct fixture *f = *state;
@@ -1195,6 +1230,7 @@ int main(void)
         NODES_TEST(test_killed_redis_comes_back),
         NODES_TEST(test_garbage_in_the_queue_is_passed_over),
         NODES_TEST(test_unusable_queue_is_made_anew),
+        NODES_TEST(test_no_id_in_the_queue_makes_a_node_deaf),
         NODES_TEST(test_queue_keeps_nothing_that_has_been_read),
         NODES_TEST(test_traces_of_dead_nodes_are_removed),
         NODES_TEST(test_traces_of_a_forgotten_node_are_removed),

@@ -50,11 +50,15 @@ local function forget_the_dead()
     end
 end
 
+-- Redis' ids have numbers of 64 bits, more than Lua can count: they are compared as texts.
+local function is_less(a, b)
+    return #a < #b or (#a == #b and a < b)
+end
+
 local function is_before(a, b)
     local a_ms, a_n = string.match(a, '^(%d+)%-(%d+)$')
     local b_ms, b_n = string.match(b, '^(%d+)%-(%d+)$')
-    a_ms, a_n, b_ms, b_n = tonumber(a_ms), tonumber(a_n), tonumber(b_ms), tonumber(b_n)
-    return a_ms < b_ms or (a_ms == b_ms and a_n < b_n)
+    return is_less(a_ms, b_ms) or (a_ms == b_ms and is_less(a_n, b_n))
 end
 
 local function last_id()
@@ -66,9 +70,16 @@ local function last_id()
     end
 end
 
--- Behind an id of that length there may be no other.
+-- Behind an id of the last millisecond there is soon no other. What is not read yet is read first.
 local function is_usable()
-    return redis.call('EXISTS', QUEUE) == 1 and #last_id() <= 33
+    if redis.call('EXISTS', QUEUE) == 0 then
+        return false
+    end
+    if not string.find(last_id(), '^18446744073709551615%-') then
+        return true
+    end
+    return CURSOR ~= '' and is_before(CURSOR, last_id()) and
+        #redis.call('XRANGE', QUEUE, '(' .. CURSOR, '+', 'COUNT', 1) > 0
 end
 
 local function first_id()
