@@ -6,18 +6,20 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from chatcheck import plugin
+from chatcheck import output, plugin
 from chatcheck import report as reports
-from chatcheck.address import Address
+from chatcheck.address import Address, CannotConnect
 from chatcheck.clauses import load_spec, read_checks
 from chatcheck.console import Console
+from chatcheck.hidden import hide, remember
 from chatcheck.interrupts import Interrupts
 from chatcheck.known_failures import read_known_failures, write_baseline
 from chatcheck.recorder import Recorder
@@ -29,6 +31,7 @@ from chatcheck.settings import (
     WrongUse,
     add_flags,
     check_target,
+    check_writable,
     has_clauses,
     read_settings,
 )
@@ -51,26 +54,49 @@ or the suite broke or was interrupted.
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    output.prepare()
+    for word in words:
+        remember(word)
+    status = _main(words)
+    lost = output.finish()
+    if lost is not None:
+        _complain(f"the output cannot be written: {lost}")
+        return status or BROKEN
+    return status
+
+
+def _main(words: list[str]) -> int:
     commands = {"baseline": _baseline, "compare": _compare}
     _interrupts.listen()
     try:
         if words and words[0] in commands:
             return commands[words[0]](words[1:])
         return _check(words)
+    except SystemExit as end:  # argparse has said why
+        return int(end.code or 0)
     except WrongUse as error:
-        print(f"chatcheck: {error}", file=sys.stderr)
+        _complain(str(error))
         return WRONG_USE
     except Unreachable as error:
-        print(f"chatcheck: the server cannot be reached: {error}", file=sys.stderr)
+        _complain(f"the server cannot be reached: {error}")
         return BROKEN
     except Exception:  # a traceback alone would end with 1, which says something about the server
-        traceback.print_exc()
-        print("chatcheck: the suite itself broke; please report it", file=sys.stderr)
+        print(hide(traceback.format_exc()), file=sys.stderr)
+        _complain("the suite itself broke; please report it")
         return BROKEN
+
+
+def _complain(text: str) -> None:
+    print(f"chatcheck: {hide(text)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(hide(message))
 
 
 def _parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    return _Parser(
         name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
@@ -85,10 +111,10 @@ def _check(words: list[str]) -> int:
     if flags.list:
         return _list(settings)
     report, status = _run(settings, words)
-    _write_all(report, settings.reports)
+    written = [_write(report, kind, path) for kind, path in settings.reports.items()]
     if settings.annotations:
         reports.annotate(report, settings.known_failures)
-    return status
+    return status if all(written) else status or BROKEN
 
 
 def _baseline(words: list[str]) -> int:
@@ -97,18 +123,19 @@ def _baseline(words: list[str]) -> int:
     add_flags(parser)
     flags = parser.parse_args(words)
     settings = read_settings(flags, Path.cwd())
-    if not flags.output.absolute().parent.is_dir():
-        raise WrongUse(f"--output: there is no folder {flags.output.parent}")
+    check_writable("output", flags.output)
     before = {}
     if settings.known_failures is not None and settings.known_failures.exists():
         before = read_known_failures(settings.known_failures, _clause_ids(), need_reasons=False)
     report, status = _run(replace(settings, known_failures=None), words)
     if status in (WRONG_USE, BROKEN):
-        print(
-            "chatcheck: no baseline is written, for this run says nothing about the server", file=sys.stderr
-        )
+        _complain("no baseline is written, for this run says nothing about the server")
         return status
-    n_failures = write_baseline(flags.output, report.clauses, before)
+    try:
+        n_failures = write_baseline(flags.output, report.clauses, before)
+    except OSError as error:
+        _complain(f"--output {flags.output} cannot be written: {error.strerror}")
+        return BROKEN
     print(f"{flags.output}: {n_failures} known failures; give each its reason, then use --known-failures")
     return CONFORMS
 
@@ -118,26 +145,29 @@ def _compare(words: list[str]) -> int:
     parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT.json", help="written by --json")
     parser.add_argument("--html", type=Path, required=True, metavar="FILE", help="the page to write")
     flags = parser.parse_args(words)
+    check_writable("html", flags.html)
     compared = []
     for path in flags.reports:
         try:
             compared.append(loads(path.read_bytes()))
         except (OSError, ReportError) as error:
             raise WrongUse(f"{path}: {error}") from None
-    reports.compare(compared, flags.html)
+    try:
+        reports.compare(compared, flags.html)
+    except OSError as error:
+        _complain(f"--html {flags.html} cannot be written: {error.strerror}")
+        return BROKEN
     return CONFORMS
 
 
-def _write_all(report: Report, paths: Mapping[str, Path]) -> None:
-    """Write every report that can be written, then say which cannot."""
-    wrong = []
-    for kind, path in paths.items():
-        try:
-            reports.write(report, kind, path)
-        except OSError as error:
-            wrong.append(f"--{kind} {path} cannot be written: {error.strerror}")
-    if wrong:
-        raise WrongUse("\n".join(wrong))
+def _write(report: Report, kind: str, path: Path) -> bool:
+    """Write a report; if that fails, the others are written all the same."""
+    try:
+        reports.write(report, kind, path)
+    except OSError as error:
+        _complain(f"--{kind} {path} cannot be written: {error.strerror}")
+        return False
+    return True
 
 
 def _list(settings: Settings) -> int:
@@ -166,10 +196,10 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
     console.explain(report)
     console.summarize(report, _notes(settings))
     if recorder.broken is not None:
-        print(f"chatcheck: {recorder.broken}", file=sys.stderr)
+        _complain(recorder.broken)
         return report, BROKEN
     if recorder.n_checked == 0:
-        print("chatcheck: nothing was checked; the summary says what each clause would need", file=sys.stderr)
+        _complain("nothing was checked; the summary says what each clause would need")
         return report, WRONG_USE
     return report, {CONFORMANT: CONFORMS, NOT_CONFORMANT: CONFORMS_NOT}.get(report.verdict, BROKEN)
 
@@ -208,10 +238,11 @@ def _nothing_selected(settings: Settings) -> str:
 def _check_nodes(settings: Settings) -> None:
     """Raise Unreachable if a node besides the first, which pytest looks at, does not accept connections."""
     for url in settings.url[1:]:
+        address = Address.parse(url, settings.cafile)
         try:
-            Address.parse(url).connect().close()
-        except OSError as error:
-            raise Unreachable(f"{url}: {error}") from None
+            address.connect().close()
+        except CannotConnect as error:
+            raise Unreachable(f"{address}: {error}") from None
 
 
 def _notes(settings: Settings) -> list[str]:
@@ -222,7 +253,9 @@ def _notes(settings: Settings) -> list[str]:
         if not has_clauses(name)
     ]
     if len(settings.url) > 1 and "nodes" not in settings.features:
-        notes.append(f"all checks were made at {settings.url[0]}: add --feature nodes to check several nodes")
+        notes.append(
+            f"all checks were made at {hide(settings.url[0])}: add --feature nodes to check several nodes"
+        )
     if settings.shows_redis and "redis" not in settings.features and settings.profile != "original":
         notes.append("section 5, the store in Redis, was not checked: add --feature redis")
     return notes
@@ -239,8 +272,10 @@ def _pytest_arguments(settings: Settings) -> list[str]:
     single = {
         "start": settings.start,
         "redis": settings.redis,
+        "cafile": settings.cafile,
     }
     for name in (
+        "start-wait",
         "profile",
         "timeout-factor",
         "jobs",

@@ -11,7 +11,6 @@ import queue
 import re
 import selectors
 import socket
-import struct
 import threading
 import time
 from collections import deque
@@ -21,7 +20,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI
 
 from chatcheck.address import Address
 from chatcheck.conversation import A_MESSAGE, Conversation, NothingCame
@@ -29,7 +28,6 @@ from chatcheck.timing import AT_ONCE_SECONDS, at_once, came_after, came_not, dea
 from chatcheck.transcript import Act, Transcript, show_bytes, show_close
 from chatcheck.verdict import Mismatch
 
-_RECEIVE_SIZE = 65536
 _MESSAGE_SIZE_MAX = 1 << 26
 _ID = re.compile(rb"[0-9]+-[0-9]+")
 NO_CLOSE_FRAME = 1006
@@ -75,12 +73,12 @@ class Client(Conversation):
         self._protocol_lock = threading.Lock()  # keeps frames in order
         self._send_lock = threading.Lock()  # whose turn it is to write to the socket
         self._outgoing: deque[bytes] = deque()
-        self._socket = address.connect()
-        self._socket.settimeout(None)
-        self.local_port: int = self._socket.getsockname()[1]
+        self._channel = address.connect()
+        self._channel.settimeout(None)
+        self.local_port = self._channel.local_port
         self._wake_reader, self._woken = socket.socketpair()
         self._protocol = _Protocol(
-            parse_uri(address.url(path)),
+            _uri(address, path),
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             max_size=_MESSAGE_SIZE_MAX,
         )
@@ -91,7 +89,7 @@ class Client(Conversation):
         self._reader = threading.Thread(target=self._read, daemon=True, name=f"chatcheck {self.name}")
         self._reader.start()
         try:
-            self._shake_hands()
+            self._shake_hands(address)
         except BaseException:  # nobody else knows of it yet, not even when the test's time is over just now
             self.release()
             raise
@@ -194,13 +192,12 @@ class Client(Conversation):
         """End TCP by a reset, as when the client's process dies: no close frame."""
         self._stop_reader()
         self._log("> (TCP reset)", Act("reset"))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        self._channel.reset()
 
     def release(self) -> None:
         """Give up the socket, whatever its state; tests need not call it."""
         self._stop_reader()
-        self._socket.close()
+        self._channel.close()
 
     def _log(self, event: str, act: Act | None = None) -> None:
         self._transcript.add(self.name, event, act)
@@ -210,10 +207,13 @@ class Client(Conversation):
             return f"the end of TCP on {self.name}, without a close frame"
         return f"{show_close(self.close_code)} on {self.name}"
 
-    def _shake_hands(self) -> None:
+    def _shake_hands(self, address: Address) -> None:
         __tracebackhide__ = True
         with self._protocol_lock:
-            self._protocol.send_request(self._protocol.connect())
+            request = self._protocol.connect()
+            if address.authorization:
+                request.headers["Authorization"] = address.authorization
+            self._protocol.send_request(request)
             self._take_outgoing()
         self._flush()
         in_time = self._shaken.wait(at_once())
@@ -285,9 +285,9 @@ class Client(Conversation):
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # a connection that is gone is reported by its reader
             if data:
-                self._socket.sendall(data)
+                self._channel.send(data)
             else:
-                self._socket.shutdown(socket.SHUT_WR)
+                self._channel.finish()
 
     def _stop_reader(self) -> None:
         if not self._stopping:
@@ -301,7 +301,7 @@ class Client(Conversation):
         """The reader thread: until the end of TCP or _stop_reader()."""
         try:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._socket, selectors.EVENT_READ)
+                selector.register(self._channel, selectors.EVENT_READ)
                 selector.register(self._woken, selectors.EVENT_READ)
                 while not self._stopping and self._read_once(selector):
                     pass
@@ -315,12 +315,13 @@ class Client(Conversation):
 
     def _read_once(self, selector: selectors.BaseSelector) -> bool:
         """Wait for bytes and process them; False at the end of TCP."""
-        pending = getattr(self._socket, "pending", None)  # what TLS holds is not seen by the selector
-        if not (pending and pending()):
+        if not self._channel.has_more:
             selector.select()
         if self._stopping:
             return False
-        data = self._socket.recv(_RECEIVE_SIZE)
+        data = self._channel.receive()
+        if data is None:
+            return True
         with self._protocol_lock:
             if data:
                 self._protocol.receive_data(data)
@@ -371,6 +372,11 @@ class Client(Conversation):
             return
         if not self.own_words.is_foreign(text):
             self._messages.put(text)
+
+
+def _uri(address: Address, path: str) -> WebSocketURI:
+    path, _, query = address.request_target(path).partition("?")
+    return WebSocketURI(address.tls, address.host.partition("%")[0], address.port, path, query)
 
 
 def _act(frame: Frame) -> Act:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
+from chatcheck.hidden import hide
 from chatcheck.recorder import LEFT_OUT
 from chatcheck.report.model import BROKEN, CONFORMANT, RED, CheckResult, ClauseResult, Report
 
@@ -29,9 +30,9 @@ class Console:
         self._n_red: Counter[str] = Counter()  # of each clause
 
     def say(self, text: str = "") -> None:
-        """Write a line, whatever characters it has."""
+        """Write a line, whatever characters it has, without secrets."""
         encoding = self._stream.encoding or "utf-8"
-        self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        self._stream.write(hide(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         self._stream.flush()
 
     def begins(self, n_checks: int) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from chatcheck.report import save
 from chatcheck.report.model import RED, CheckResult, ClauseResult
 from chatcheck.settings import WrongUse, nearest
 
@@ -111,7 +112,7 @@ def write_baseline(path: Path, clauses: Iterable[ClauseResult], before: dict[str
                     failure = replace(failure, reason=old.reason)
                 texts[check.name] = _entry_text(failure, check.message)
     head = "# Known failures of this server; each needs its reason. Written by 'chatcheck baseline'.\n"
-    path.write_text("\n".join([head, *texts.values()]), encoding="utf-8")
+    save("\n".join([head, *texts.values()]), path)
     return len(texts)
 
 

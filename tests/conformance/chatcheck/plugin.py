@@ -7,16 +7,18 @@ import re
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from chatcheck.address import Address
+from chatcheck.address import Address, trust
 from chatcheck.claims import claim_only_original, claims, declare_history
+from chatcheck.command import why_not
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.report.model import RED, VERDICTS
-from chatcheck.target import Documented, Server, Target, Unreachable
+from chatcheck.target import Documented, Server, StoreUnavailable, Target, Unreachable
 from chatcheck.timing import scaled, set_factor
 from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, not_applicable, untested
 from chatcheck.workers import Workers
@@ -89,7 +91,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What the suite has to be told about the server under test."""
     group = parser.getgroup("chatcheck", "conformance to the chat protocol")
     group.addoption("--url", action="append", help="ws:// or wss:// URL of a running server; of each node")
+    group.addoption("--cafile", type=Path, help="CAs to be trusted for wss:// besides the system's")
     group.addoption("--start", help="command that starts the server; {port} and {redis} are filled in")
+    group.addoption("--start-wait", type=float, default=15.0, help="seconds that its start may take (15)")
     group.addoption("--redis", help="redis:// URL of the Redis that the server uses")
     group.addoption("--profile", default="core", help="what the server claims: original, core or full")
     group.addoption("--only", action="append", metavar="ID", help="check only this clause; may be repeated")
@@ -170,9 +174,12 @@ def _need_target(items: list[pytest.Item]) -> bool:
 
 
 def _run_or_leave(target: Target) -> None:
-    """Start the server, if it is the suite's to start; end the run if it does not accept connections."""
+    """Start the server, if it is the suite's to start; end the run if it, or its Redis, is not ready."""
     try:
         target.ensure_running()
+        target.check_store()
+    except StoreUnavailable as error:
+        pytest.exit(str(error), EXIT_UNREACHABLE)
     except Unreachable as error:
         pytest.exit(f"the server cannot be reached: {error}", EXIT_UNREACHABLE)
 
@@ -192,11 +199,18 @@ def _check_options(config: pytest.Config) -> None:
         raise pytest.UsageError("say which server to test: --url ws://… or --start 'COMMAND with {port}'")
     if command is not None and "{port}" not in command:
         raise pytest.UsageError("--start: the command has to have {port} in it")
+    if command is not None and (why := why_not(command)):
+        raise pytest.UsageError(f"--start: {why}")
+    cafile = config.getoption("cafile")
     for url in urls:
         try:
             Address.parse(url)
         except ValueError as error:
             raise pytest.UsageError(f"--url {error}") from None
+    try:
+        trust(cafile)
+    except OSError as error:
+        raise pytest.UsageError(f"--cafile {cafile}: {error.strerror or error}") from None
 
 
 def clauses_of(item: pytest.Item) -> list[str]:
@@ -232,11 +246,12 @@ def _make_target(config: pytest.Config) -> Target:
         history_max=config.getoption("history_max"),
         broadcaster=config.getoption("broadcaster"),
         is_volatile=config.getoption("volatile"),
+        start_wait=config.getoption("start_wait"),
         features=frozenset(config.getoption("feature") or ()),
     )
     options = config.option
     url, *others = options.url or [None]
-    return Target(url, options.start, options.redis, documented, tuple(others))
+    return Target(url, options.start, options.redis, documented, tuple(others), options.cafile)
 
 
 @pytest.fixture(scope="session")

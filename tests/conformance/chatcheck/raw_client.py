@@ -10,7 +10,6 @@ import base64
 import contextlib
 import hashlib
 import secrets
-import socket
 import struct
 import time
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from chatcheck.verdict import Mismatch
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _NAMES = {CONT: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "close", PING: "ping", PONG: "pong"}
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_RECEIVE_SIZE = 65536
 _MESSAGE_SIZE_MAX = 1 << 26
 
 
@@ -97,12 +95,13 @@ def upgrade_request(address: Address, path: str = "/", /, **headers: str | None)
         "Connection": "Upgrade",
         "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
         "Sec-WebSocket-Version": "13",
+        "Authorization": address.authorization,
     }
     names = {name.lower(): name for name in lines}
     for word, value in headers.items():
         name = word.replace("_", "-")
         lines[names.get(name.lower(), name)] = value
-    head = [f"GET {address.path}{path} HTTP/1.1"]
+    head = [f"GET {address.request_target(path)} HTTP/1.1"]
     head += [f"{name}: {value}" for name, value in lines.items() if value is not None]
     return ("\r\n".join(head) + "\r\n\r\n").encode()
 
@@ -135,8 +134,8 @@ class RawClient(Conversation):
         self._transcript = transcript
         self._received = bytearray()
         self._begun: Frame | None = None  # the fragments of a message so far
-        self._socket = address.connect(receive_buffer)
-        self.local_port: int = self._socket.getsockname()[1]
+        self._channel = address.connect(receive_buffer)
+        self.local_port = self._channel.local_port
         self._log(f" connects (raw) from port {self.local_port}", Act("tcp", port=self.local_port))
         if handshake:
             try:
@@ -152,8 +151,16 @@ class RawClient(Conversation):
 
     def send_raw(self, data: bytes, what: str = "") -> None:
         """Send bytes as they are; `what` says in the transcript what they are."""
-        self._log(f"> raw: {what or show_bytes(data)}", Act("raw", data))
+        recorded = self.address.without_secrets(data)
+        self._log(f"> raw: {what or show_bytes(recorded)}", Act("raw", recorded))
         self._write(data)
+
+    def send_bytewise(self, data: bytes) -> None:
+        """Send bytes one by one."""
+        recorded = self.address.without_secrets(data)
+        self._log(f"> raw, byte by byte: {show_bytes(recorded)}", Act("bytewise", recorded))
+        for i in range(len(data)):
+            self._write(data[i : i + 1])
 
     def send_frame(
         self,
@@ -180,19 +187,21 @@ class RawClient(Conversation):
         self.send_frame(CLOSE, b"" if code is None else struct.pack("!H", code) + reason)
 
     def half_close(self) -> None:
-        """Send the end of TCP (FIN), and go on reading."""
+        """Send the end of TCP (FIN), and go on reading; in TLS its close_notify before."""
         self._log("> (end of TCP)", Act("end"))
-        self._socket.shutdown(socket.SHUT_WR)
+        try:
+            self._channel.finish()
+        except OSError as error:  # the server was first
+            self._log(f"> (not sent: {error.strerror})")
 
     def abort(self) -> None:
         """End TCP by a reset, as when the client's process dies."""
         self._log("> (TCP reset)", Act("reset"))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        self._channel.reset()
 
     def release(self) -> None:
-        """Give up the socket; tests need not call it."""
-        self._socket.close()
+        """Give up the connection; tests need not call it."""
+        self._channel.close()
 
     # Receiving
 
@@ -317,7 +326,7 @@ class RawClient(Conversation):
         if frame is None or frame.opcode != CLOSE or frame.close_code != code:
             raise Mismatch(f"{show_close(code)} on {self.name}", str(frame or "the end of TCP"))
         with contextlib.suppress(OSError):  # we may have closed first, or TCP may have ended with the frame
-            self._socket.sendall(build_frame(CLOSE, frame.payload))
+            self._channel.send(build_frame(CLOSE, frame.payload))
         self.expect_end()
 
     def expect_end(self) -> None:
@@ -356,9 +365,9 @@ class RawClient(Conversation):
         """Read some bytes; False at the end of TCP."""
         __tracebackhide__ = True
         began = time.monotonic()
-        self._socket.settimeout(max(until - began, 0.001))
         try:
-            data = self._socket.recv(_RECEIVE_SIZE)
+            while (data := self._receive_once(until)) is None:
+                pass
         except TimeoutError:
             self._log(" nothing more comes", Act("silence"))
             came_not()
@@ -372,12 +381,16 @@ class RawClient(Conversation):
         self._received += data
         return bool(data)
 
+    def _receive_once(self, until: float) -> bytes | None:
+        self._channel.settimeout(max(until - time.monotonic(), 0.001))
+        return self._channel.receive()
+
     def _write(self, data: bytes) -> None:
         """Send bytes. A server may end the connection before it has read all: what it said is read later."""
         until = deadline()
-        self._socket.settimeout(max(until - time.monotonic(), 0.001))
+        self._channel.settimeout(max(until - time.monotonic(), 0.001))
         try:
-            self._socket.sendall(data)
+            self._channel.send(data)
         except TimeoutError:
             raise NothingCame(f"that the server reads from {self.name}", "nothing was read in time") from None
         except OSError as error:
@@ -388,9 +401,9 @@ class RawClient(Conversation):
 
         What is left is dropped, so the connection is good for nothing afterwards.
         """
-        self._socket.settimeout(patience)
+        self._channel.settimeout(patience)
         try:
-            self._socket.sendall(data)
+            self._channel.send(data)
             self._log(f"> {len(data)} bytes of requests", Act("flood", data))
         except OSError as error:
             self._log(f"> up to {len(data)} bytes of requests ({error})", Act("flood", data))

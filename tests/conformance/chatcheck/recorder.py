@@ -12,7 +12,9 @@ from typing import Protocol
 
 import pytest
 
+from chatcheck.address import Address
 from chatcheck.clauses import UNCHECKABLE, Clause, load_spec
+from chatcheck.hidden import hide
 from chatcheck.interrupts import Interrupts
 from chatcheck.known_failures import KnownFailure, fingerprint, judge
 from chatcheck.plugin import BROKEN_CONNECTION, clauses_of, server_key
@@ -152,7 +154,7 @@ class Recorder:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if session.shouldstop:
-            self.cut_short = str(session.shouldstop)
+            self.cut_short = hide(str(session.shouldstop))
 
     # What becomes of it
 
@@ -174,7 +176,7 @@ class Recorder:
             verdict=self._verdict(clauses),
             counts=model.count(clauses),
             clauses=clauses,
-            arguments=tuple(arguments),
+            arguments=tuple(map(hide, arguments)),
         )
 
     def _verdict(self, clauses: Sequence[ClauseResult]) -> str:
@@ -223,9 +225,10 @@ def name_of(nodeid: str) -> str:
 
 
 def _target(settings: Settings) -> model.TargetInfo:
-    url = settings.url[0] if settings.url else None
+    url = str(Address.parse(settings.url[0])) if settings.url else None
     program = shlex.split(settings.start)[0].rpartition("/")[2] if settings.start else None
-    return model.TargetInfo(settings.name or program or str(url), url, settings.start)
+    start = hide(settings.start) if settings.start else None
+    return model.TargetInfo(settings.name or program or str(url), url, start)
 
 
 def _is_worse(check: CheckResult, other: CheckResult) -> bool:
@@ -249,6 +252,8 @@ def _explained(
         wrong = f"expected {expected}; got {got}"
     else:
         wrong = str(error)
+    wrong = hide(wrong)
+    expected, got = expected and hide(expected), got and hide(got)
     check = replace(check, expected=expected, got=got, fingerprint=fingerprint(check.verdict, wrong))
     check = replace(check, message=_one_line(wrong))
     if server is None:

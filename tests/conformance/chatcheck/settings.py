@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-import shlex
 import shutil
+import ssl
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chatcheck.address import Address
+from redis.connection import parse_url
+
+from chatcheck.address import Address, trust
 from chatcheck.clauses import Clause, load_spec
+from chatcheck.command import why_not
+from chatcheck.hidden import hide, remember
 
 FILE_NAME = "chatcheck.toml"
 PROFILES = ("original", "core", "full")
@@ -46,9 +50,11 @@ class Option:
 OPTIONS: dict[str, list[Option]] = {
     "the server, either running or started by the suite": [
         Option("url", list, "where it listens; repeat it for several nodes of one service", "ws://…"),
+        Option("cafile", Path, "CAs that are trusted for wss:// besides the system's, in PEM", "FILE"),
         Option(
             "start", str, "the command that starts it; the suite fills in {port} and {redis}", "'COMMAND'"
         ),
+        Option("start-wait", float, "how long its start may take (15)", "SECONDS"),
         Option("redis", str, "the Redis that it uses, to look into", "redis://…"),
         Option("name", str, "what reports call it", "NAME"),
     ],
@@ -99,7 +105,9 @@ class Settings:
     """All of them, checked."""
 
     url: list[str] = field(default_factory=list)
+    cafile: Path | None = None
     start: str | None = None
+    start_wait: float = 15.0
     redis: str | None = None
     name: str | None = None
     profile: str = "core"
@@ -249,8 +257,27 @@ def _check(settings: Settings) -> None:
         if option.kind in (int, float) and value is not None and not 0 < value < float("inf"):
             raise WrongUse(f"--{option.name}: expected a number above 0, not {value:g}")
     for kind, path in settings.reports.items():
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise WrongUse(f"--{kind}: {path} cannot be written: there is no folder {path.parent}")
+        check_writable(kind, path)
+
+
+def check_writable(name: str, path: Path) -> None:
+    """Raise WrongUse if a file of this name cannot be written, as far as that can be known before."""
+    try:
+        os.stat(path)
+    except ValueError:  # NUL, or a character that this locale has not
+        raise WrongUse(f"--{name}: {str(path)!r}: no file can have this name here") from None
+    except OSError:
+        pass
+    if path.is_dir():
+        raise WrongUse(f"--{name}: {path} cannot be written: it is a folder")
+    if not path.absolute().parent.is_dir():
+        raise WrongUse(f"--{name}: {path} cannot be written: there is no folder {path.parent}")
+    real = Path(os.path.realpath(path))
+    is_written_to = real.exists() and not real.is_file()  # files are replaced as a whole
+    if (is_written_to or real.parent.is_dir()) and not os.access(
+        real if is_written_to else real.parent, os.W_OK
+    ):
+        raise WrongUse(f"--{name}: {path} cannot be written: no permission")
 
 
 def check_target(settings: Settings) -> None:
@@ -270,21 +297,29 @@ def check_target(settings: Settings) -> None:
         raise WrongUse(
             "--start: the command has to have {port} in it, where the suite fills in a free port to listen on"
         )
-    try:
-        shlex.split(settings.start or "")
-    except ValueError as error:
-        raise WrongUse(f"--start: {error}") from None
+    remember(settings.start or "")
+    if settings.start is not None and (why := why_not(settings.start)):
+        raise WrongUse(f"--start: {why}")
     for url in settings.url:
         try:
             Address.parse(url)
         except ValueError as error:
             raise WrongUse(f"--url {error}") from None
+    try:
+        trust(settings.cafile)
+    except OSError as error:
+        why = "it has no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise WrongUse(f"--cafile {settings.cafile}: {why}") from None
     _check_redis(settings)
 
 
 def _check_redis(settings: Settings) -> None:
-    if settings.redis is not None and not settings.redis.startswith(("redis://", "rediss://", "unix://")):
-        raise WrongUse(f"--redis {settings.redis}: expected redis://HOST:PORT")
+    if settings.redis is not None:
+        remember(settings.redis)
+        try:
+            parse_url(settings.redis)  # type: ignore[no-untyped-call]
+        except ValueError:
+            raise WrongUse(f"--redis {hide(settings.redis)}: expected redis://HOST:PORT") from None
     if "redis" in settings.features and not settings.shows_redis:
         name = "nodes" if "nodes" in settings.features else "redis"
         raise WrongUse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shlex
@@ -11,13 +12,17 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import redis
 
 from chatcheck import processes
-from chatcheck.address import Address
+from chatcheck.address import Address, CannotConnect
 from chatcheck.claims import from_now_on
 from chatcheck.client import Client
+from chatcheck.conversation import FAILURES, nfkc
+from chatcheck.hidden import hide, remember
 from chatcheck.ports import free_port
 from chatcheck.raw_client import RawClient
 from chatcheck.redis_control import PrivateRedis
@@ -26,7 +31,7 @@ from chatcheck.transcript import Transcript
 from chatcheck.verdict import Mismatch, untested
 from chatcheck.wire import Wire
 
-_START_SECONDS = 15.0
+_LOOPBACK = ("127.0.0.1", "::1")  # where a server that the suite starts may listen
 _STOP_SECONDS = 10.0
 _DESTROY_SECONDS = 1.0  # for the end in order of a server of which nothing more is asked
 _REACHED_SECONDS = 5.0  # as long as an outage may be felt [STORE-10]
@@ -35,6 +40,10 @@ _LOG_SHOWN_MAX = 4000
 
 class Unreachable(Exception):
     """The server cannot be started or does not accept connections: nothing can be said about it."""
+
+
+class StoreUnavailable(Exception):
+    """The server accepts connections, but not its Redis: nothing can be said about the server either."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Documented:
     history_max: int = 1000
     broadcaster: str | None = None
     is_volatile: bool = False
+    start_wait: float = 15.0
     features: frozenset[str] = frozenset()
 
 
@@ -67,10 +77,12 @@ class Target:
         redis_url: str | None,
         documented: Documented,
         other_urls: tuple[str, ...] = (),
+        cafile: Path | None = None,
     ) -> None:
         """Either `url` of a server that runs, or the `command` that starts one, with {port} and {redis}.
 
-        `other_urls` are those of further nodes of a service that runs.
+        `other_urls` are those of further nodes of a service that runs, `cafile` has CAs for wss:// besides
+        the system's.
         """
         self.documented = documented
         self.redis_url = redis_url
@@ -83,8 +95,9 @@ class Target:
         if command is not None and "{redis}" in command and redis_url is None:
             self.redis_control = PrivateRedis()
             self.redis_url = self.redis_control.url
-        self.url = url or f"ws://127.0.0.1:{free_port()}"
-        self.address = Address.parse(self.url)
+        remember(redis_url or "")
+        self.address = Address.parse(url, cafile) if url else Address(_LOOPBACK[0], free_port())
+        self._why_not = ""  # the last attempt to connect failed
 
     def twin(self, redis_url: str | None = None) -> Target:
         """A second server of the same command, on a free port and on the same Redis, which stays ours; or on
@@ -94,7 +107,7 @@ class Target:
     def node(self) -> Target | None:
         """Another node of the same service: one that runs, or one to be started; None if there is neither."""
         if self._other_urls:
-            return Target(self._other_urls[0], None, self.redis_url, self.documented)
+            return Target(self._other_urls[0], None, self.redis_url, self.documented, (), self.address.cafile)
         return self.twin() if self.can_start and self.starts_with_redis else None
 
     @property
@@ -114,10 +127,20 @@ class Target:
         is_new = self._command is not None and self.exit_status() is not None
         if self._command is not None and is_new:
             self._start(self._command)
-        if not eventually(self._accepts, within=_START_SECONDS):
-            raise Unreachable(f"nothing accepts connections at {self.url}\n{self.log()}")
+        if not eventually(self._accepts, within=self.documented.start_wait):
+            raise Unreachable(self._why_unreachable())
         if is_new and self.redis_url is not None:
             eventually(self._has_reached_redis, within=_REACHED_SECONDS)  # if not, the checks say so
+
+    def check_store(self) -> None:
+        """Raise StoreUnavailable if Redis answers the suite not, or the server not."""
+        told = f"the server accepts connections at {self.address}, but"
+        if why := self._why_no_redis():
+            raise StoreUnavailable(f"{told} {why}\n{self.log()}")
+        if eventually(lambda: not self._is_unavailable(), within=_REACHED_SECONDS):
+            return
+        reachable = f"; {hide(self.redis_url)} answers the suite" if self.redis_url else ""
+        raise StoreUnavailable(f"{told} says that its store is unavailable{reachable}\n{self.log()}")
 
     def exit_status(self) -> int | None:
         """How the server's process ended; None while it runs. Of a server that never ran: 0."""
@@ -146,7 +169,7 @@ class Target:
         file = self._log_file.fileno()
         start = max(0, os.fstat(file).st_size - _LOG_SHOWN_MAX)
         # Not seek() and read(): the server writes where they would leave the position, which it shares.
-        return os.pread(file, _LOG_SHOWN_MAX, start).decode("utf-8", "backslashreplace")
+        return hide(os.pread(file, _LOG_SHOWN_MAX, start).decode("utf-8", "backslashreplace"))
 
     def destroy(self) -> None:
         """End what the suite has started. A server that can ends in order, and writes what it writes then."""
@@ -168,7 +191,9 @@ class Target:
         try:
             self._process = processes.start(words, self._log_file, subprocess.STDOUT)
         except OSError as error:
-            raise Unreachable(f"{words[0]}: {error.strerror}") from None
+            hint = "; name its interpreter, or give it a line such as #!/bin/sh"
+            told = f"{hide(words[0])}: {error.strerror}{hint if error.errno == errno.ENOEXEC else ''}"
+            raise Unreachable(told) from None
 
     def _is_to_be_waited_for(self) -> bool:
         """Has it ended? Until it is waited for, its process group is no other's."""
@@ -178,23 +203,64 @@ class Target:
     def _accepts(self) -> bool:
         if self.can_start and self.exit_status() is not None:
             raise Unreachable(f"the server ended with status {self.exit_status()}\n{self.log()}")
+        why = []
+        for host in (
+            sorted(_LOOPBACK, key=self.address.host.__ne__) if self.can_start else [self.address.host]
+        ):
+            try:
+                self.address.at(host).connect().close()
+            except CannotConnect as error:
+                if error.is_final:
+                    raise Unreachable(str(error)) from None
+                why.append(str(error))
+            else:
+                self.address = self.address.at(host)
+                return True
+        self._why_not = "; ".join(why)
+        return False
+
+    def _why_unreachable(self) -> str:
+        told = f"nothing accepts connections at {self.address}: {self._why_not}"
+        if self.can_start:
+            told += f" within {scaled(self.documented.start_wait):g} s; --start-wait gives it longer"
+        if why := self._why_no_redis():
+            told += f"; and {why}"
+        return f"{told}\n{self.log()}"
+
+    def _why_no_redis(self) -> str | None:
+        """Why the Redis that we were told of is of no use; None if it is, or if there is none."""
+        if self.redis_url is None:
+            return None
+        limit = scaled(_REACHED_SECONDS)
+        limits = {"socket_connect_timeout": limit, "socket_timeout": limit}
         try:
-            self.address.connect().close()
-        except OSError:
-            return False
-        return True
+            with redis.Redis.from_url(self.redis_url, **limits) as client:
+                client.ping()
+        except (redis.RedisError, OSError) as error:
+            return f"its Redis {hide(self.redis_url)} is not ready: {hide(str(error))}"
+        return None
 
     def _has_reached_redis(self) -> bool:
         """Does it serve? A server may listen, and answer 'unavailable', before it has reached Redis."""
-        try:
+        return bool(self._answer_to_a_sign().get("status") != 0)
+
+    def _is_unavailable(self) -> bool:
+        answer = self._answer_to_a_sign()
+        text = nfkc(FAILURES["unavailable"])
+        return answer.get("code") == "unavailable" or nfkc(str(answer.get("msg"))) == text
+
+    def _answer_to_a_sign(self) -> dict[str, Any]:
+        """Empty if there is none; what is wrong then is for the checks to find."""
+        with contextlib.suppress(AssertionError, OSError):
             client = RawClient(self.address, Transcript())
             try:
                 client.send(type="sign", uid=secrets.token_hex(8))
-                return client.recv().get("status") != 0
+                answer = client.recv()
+                client.send_close(1000)
+                return answer
             finally:
                 client.release()
-        except (AssertionError, OSError):
-            return True  # what is wrong is for the checks to find
+        return {}
 
 
 class Server:
@@ -288,7 +354,8 @@ class Server:
     def start(self) -> None:
         """Start the server again, on the same port, after kill() or stop()."""
         self.transcript.note(" the server is started")
-        self._target.ensure_running()
+        with _time_stands_still():
+            self._target.ensure_running()
         self._may_be_down = False
 
     def restart(self) -> None:
@@ -320,7 +387,7 @@ class Server:
         if not self._target.can_start or not self._target.starts_with_redis:
             untested("no --start with {redis}, so no node can be cut off from it")
         if not redis_url.startswith("redis://"):
-            untested(f"a connection to {redis_url} cannot be cut")
+            untested(f"a connection to {hide(redis_url)} cannot be cut")
         wire = Wire(redis_url)
         try:
             with self._running(self._target.twin(wire.url)) as server:
@@ -332,7 +399,8 @@ class Server:
     def _running(self, target: Target) -> Iterator[Server]:
         self._others.append(target)
         try:
-            target.ensure_running()
+            with _time_stands_still():
+                target.ensure_running()
             server = Server(target, self.transcript)
             try:
                 yield server
@@ -377,3 +445,13 @@ class Server:
         except subprocess.TimeoutExpired:
             raise Mismatch(f"that the server ends after {number.name}", "it goes on") from None
         self.transcript.note(f" the server has ended: exit status {status}")
+
+
+@contextlib.contextmanager
+def _time_stands_still() -> Iterator[None]:
+    """What a server's start takes is no time of the test, which has its limit; the start has another one."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)

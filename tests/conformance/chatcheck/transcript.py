@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from chatcheck.hidden import hide
 from chatcheck.own_words import OwnWords
 
 DEFAULT_MASK = b"\x37\xfa\x21\x3d"  # RFC 6455's example; as good as any against a server
@@ -47,8 +48,9 @@ class Act:
     """What an event was, for those who do more than print it, such as a replay.
 
     `kind`: a frame's (text, binary, continuation, close, ping, pong, or opcode 0x3), connect (with a
-    handshake; `data` is the path, `subprotocols` are offered), tcp (without one), raw (bytes), flood (bytes,
-    as many as fit), http (the head of a response), end or reset (of TCP), silence (a wait in vain).
+    handshake; `data` is the path, `subprotocols` are offered), tcp (without one), raw (bytes), bytewise
+    (bytes, one by one), flood (bytes, as many as fit), http (the head of a response), end or reset (of TCP),
+    silence (a wait in vain).
     """
 
     kind: str
@@ -91,7 +93,7 @@ class Transcript:
     def add(self, connection: str, event: str, act: Act | None = None) -> None:
         """Record an event, such as `> {"type":…}` (sent) or `< close 1008` (received)."""
         with self._lock:
-            self.entries.append(Entry(time.monotonic() - self.started, connection, event, act))
+            self.entries.append(Entry(time.monotonic() - self.started, connection, hide(event), act))
 
     def note(self, event: str) -> None:
         """Record something that is no connection's: the server was killed, Redis is stopped, …"""

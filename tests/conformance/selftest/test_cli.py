@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from chatcheck.clauses import load_spec
 
 SUITE = Path(__file__).parent.parent
 MODEL = f"{sys.executable} -m model --port {{port}}"
@@ -38,7 +41,7 @@ def test_a_conformant_server_gives_0_and_a_short_summary_last(tmp_path: Path) ->
     assert (run.returncode, run.stderr) == (0, "")
     lines = run.stdout.splitlines()
     assert lines[-3] == "untested: (needs --start with {redis}) REPLY-8"
-    assert lines[-2] == "clauses: 1 pass, 79 untested, 57 not applicable"
+    assert re.fullmatch(r"clauses: 1 pass, \d+ untested, \d+ not applicable", lines[-2])
     assert lines[-1].startswith("mine: conformant (chat protocol 1.0, profile core; ")
 
 
@@ -101,6 +104,9 @@ def test_a_known_failure_of_a_check_that_is_not_there_is_wrong_use(tmp_path: Pat
         (["--feature", "xyz", "--list"], 2, "there is no 'xyz'; there are auth, broadcast"),
         (["--url", "ws://127.0.0.1:1", "--timeout-factor", "0.01"], 3, "the server cannot be reached"),
         (["--start", "false {port}"], 3, "the server ended with status 1"),
+        (["--start", "PORT={port} my-server"], 2, "Write: env PORT={port} my-server"),
+        (["--start", "cd d && my-server {port}"], 2, "cd is no program, but a shell's own word"),
+        (["--start", "true {port}", "--start-wait", "0"], 2, "--start-wait: expected a number above 0"),
         (["--start", "/no/such/server {port}"], 3, "/no/such/server: No such file"),
         (["baseline", "--output", "b.toml", "--start", "false {port}"], 3, "no baseline is written"),
     ],
@@ -166,7 +172,7 @@ def test_a_report_names_the_run_and_explains_the_failure(tmp_path: Path) -> None
         "core",
         fault,
     )
-    assert len(report["clauses"]) == 137
+    assert len(report["clauses"]) == len(load_spec().clauses)
     assert (clause["verdict"], check["verdict"]) == ("fail", "fail")
     assert check["got"] in check["message"]
     assert [line["text"] for line in check["conversation"]][-1] == '{"status":1,"msg":"sended"}'
@@ -202,7 +208,7 @@ def server_that_accepts(n_connections: int) -> Iterator[str]:
 
 def test_a_server_that_dies_on_the_way_is_not_conformant_and_not_waited_for_again(tmp_path: Path) -> None:
     words = ["--timeout-factor", "0.2", "--jobs", "1", "--only", "WS-1", "--only", "MSG-9"]
-    with server_that_accepts(2) as url:  # the suite looks if it is there, at first and before the first check
+    with server_that_accepts(3) as url:  # is it there, is its store, and is it there before the first check?
         run = chatcheck(tmp_path, "--url", url, *words, "--json", "a.json")
     report = json.loads((tmp_path / "a.json").read_text())
 

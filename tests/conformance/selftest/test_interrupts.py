@@ -101,7 +101,7 @@ def test_an_interrupt_at_any_moment_leaves_a_report(
     [
         "chatcheck.target:Target.destroy",
         "chatcheck.recorder:Recorder.report",
-        "chatcheck.report:_save",
+        "chatcheck.report:save",
         "chatcheck.console:Console.summarize",
     ],
 )
@@ -115,7 +115,7 @@ def test_a_second_interrupt_does_not_lose_the_report(second: str, tmp_path: Path
     assert (tmp_path / "a.html").exists()
 
 
-@pytest.mark.parametrize("place", ["chatcheck.report:_save", "chatcheck.console:Console.summarize"])
+@pytest.mark.parametrize("place", ["chatcheck.report:save", "chatcheck.console:Console.summarize"])
 def test_an_interrupt_after_the_last_check_does_not_change_what_was_found(place: str, tmp_path: Path) -> None:
     run, report = interrupted(tmp_path, (place, signal.SIGTERM, 1))
 
@@ -215,7 +215,7 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_others(tmp_path: Path
         timeout=200,
     )
 
-    assert (run.returncode, "--json a.json cannot be written" in run.stderr) == (2, True)
+    assert (run.returncode, "--json a.json cannot be written" in run.stderr) == (3, True)
     assert {file.name for file in tmp_path.iterdir()} >= {
         f"a.{kind}" for kind in ("html", "junit", "markdown")
     }

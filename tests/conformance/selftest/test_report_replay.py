@@ -36,8 +36,7 @@ def run(script: str, server: Server, folder: Path) -> list[str]:
     """The events that a replay prints, without their times and ports."""
     path = folder / "replay.py"
     path.write_text(script)
-    address = server.address
-    command = [sys.executable, "-I", "-W", "error::SyntaxWarning", str(path), address.url("/")]
+    command = [sys.executable, "-I", "-W", "error::SyntaxWarning", str(path), str(server.address)]
     done = subprocess.run(command, capture_output=True, timeout=30, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return [line.split("s ", 1)[-1].strip() for line in done.stdout.decode().splitlines()]

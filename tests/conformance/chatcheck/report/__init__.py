@@ -22,38 +22,41 @@ _STDOUT = Path("/dev/stdout")
 
 def write(report: Report, kind: str, path: Path) -> None:
     """Write one of WRITERS' kinds. /dev/stdout goes on where the output is, instead of starting it anew."""
-    _save(WRITERS[kind](report), path)
+    save(WRITERS[kind](report), path)
 
 
 def annotate(report: Report, known_failures: Path | None) -> None:
     """Write the annotations where the output is."""
-    _save(annotations.render(report, known_failures), _STDOUT)
+    print(annotations.render(report, known_failures), end="", flush=True)
 
 
 def compare(reports: Sequence[Report], path: Path) -> None:
     """Write the matrix clause × server: Markdown if the file is called .md, HTML otherwise."""
     render = matrix.markdown if path.suffix == ".md" else matrix.html
-    _save(render(reports), path)
+    save(render(reports), path)
 
 
-def _save(text: str, path: Path) -> None:
+def save(text: str, path: Path) -> None:
+    """Write a file of ours, which is in UTF-8 whatever the terminal's encoding. Raises OSError."""
+    data = text.encode("utf-8", "backslashreplace")
     if path == _STDOUT:
-        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
         sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
         return
     real = Path(os.path.realpath(path))
     if real.exists() and not real.is_file():  # /dev/null, a pipe
-        real.write_text(text, encoding="utf-8", newline="\n")
+        real.write_bytes(data)
     else:
-        _replace(real, text)
+        _replace(real, data)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, data: bytes) -> None:
     """Write the file as a whole, or leave the one that is there."""
     unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
     try:
-        with unfinished.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with unfinished.open("xb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():

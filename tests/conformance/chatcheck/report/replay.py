@@ -70,7 +70,7 @@ def _handshake(act: Act) -> str:
 def _sending(act: Act) -> str:
     if act.kind in ("end", "reset"):
         return f"{act.kind}()"
-    if act.kind in ("raw", "flood"):
+    if act.kind in ("raw", "bytewise", "flood"):
         return f"{act.kind}({_data(act.data)})"
     options = [] if act.fin else ["fin=False"]
     options += [f"rsv={act.rsv}"] if act.rsv else []

@@ -2,14 +2,17 @@
 # <title>
 """Has a recorded conversation with a chat server again: python3 replay.py ws://127.0.0.1:9502
 
-It needs nothing but Python 3. Each line says when, on which connection, `>` sent or `<` received, and what.
-What came differently from the recording has the recorded answer below it; random values, such as tokens,
-always differ.
+It needs nothing but Python 3. A file of CAs may follow a wss:// URL. The URL's path, query and password are
+sent as the suite sent them; the recording does not have the secret ones.
+
+Each line says when, on which connection, `>` sent or `<` received, and what. What came differently from the
+recording has the recorded answer below it; random values, such as tokens, always differ.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import socket
 import ssl
@@ -18,16 +21,20 @@ import sys
 import time
 import zlib
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 WAIT_S = 5.0  # for an answer
 LISTEN_S = 1.0  # for more, at the end
 
-url = urlsplit(sys.argv[1] if len(sys.argv) == 2 else "")
+url = urlsplit(sys.argv[1] if len(sys.argv) in (2, 3) else "")
 if url.scheme not in ("ws", "wss") or not url.hostname:
-    sys.exit(f"usage: {sys.argv[0]} ws://HOST:PORT")
+    sys.exit(f"usage: {sys.argv[0]} ws://HOST:PORT/PATH [CA.pem]")
 port = url.port or (443 if url.scheme == "wss" else 80)
-host = f"[{url.hostname}]:{port}" if ":" in url.hostname else f"{url.hostname}:{port}"
+name_of_host = url.hostname.replace("%25", "%")
+host = f"[{name_of_host.partition('%')[0]}]" if ":" in name_of_host else name_of_host
+host += f":{port}" if port != (443 if url.scheme == "wss" else 80) else ""
+credentials = f"{unquote(url.username or '')}:{unquote(url.password or '')}".encode()
+authorization = "Basic " + base64.b64encode(credentials).decode() if len(credentials) > 1 else ""
 started = time.monotonic()
 connections: list[Connection] = []
 
@@ -41,8 +48,11 @@ def show(name: str, what: str) -> None:
     if len(shown) > 300:
         shown = f"{shown[:150]}…{shown[-150:]} ({len(what)} characters)"
     line = f"{time.monotonic() - started:8.3f}s  {name:>3}{shown}\n"
-    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        os._exit(0)
 
 
 def text_of(data: bytes) -> str:
@@ -51,6 +61,18 @@ def text_of(data: bytes) -> str:
 
 def unpack(packed: str) -> bytes:
     return zlib.decompress(base64.b64decode(packed))
+
+
+def target_of(path: str) -> str:
+    path, _, query = path.partition("?")
+    query = "&".join(filter(None, (url.query, query)))
+    return ((url.path or "/") if path == "/" else path) + (f"?{query}" if query else "")
+
+
+def with_secrets(data: bytes) -> bytes:
+    """A recorded handshake with what was hidden in it, of this script's URL."""
+    data = data.replace(b"?***", b"?" + url.query.encode() if url.query else b"")
+    return data.replace(b"Basic ***", authorization.encode()) if authorization else data
 
 
 def pause(seconds: float) -> None:
@@ -86,20 +108,23 @@ class Connection:
         self.answers: list[tuple[int, bytes]] = []  # frames that are due once the question is shown
         self.upgraded = self.ended = False
         try:
-            self.socket = socket.create_connection((url.hostname, port), WAIT_S)
+            self.socket = socket.create_connection((name_of_host, port), WAIT_S)
+            if url.scheme == "wss":
+                context = ssl.create_default_context()
+                if sys.argv[2:]:
+                    context.load_verify_locations(sys.argv[2])
+                self.socket = context.wrap_socket(self.socket, server_hostname=name_of_host.partition("%")[0])
         except OSError as error:
             sys.exit(f"{host} cannot be reached: {error}")
-        if url.scheme == "wss":
-            context = ssl.create_default_context()
-            self.socket = context.wrap_socket(self.socket, server_hostname=url.hostname)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         show(name, f" connects from port {self.socket.getsockname()[1]}")
 
     def shake_hands(self, path: str, subprotocols: list[str] | None = None) -> None:
         offered = f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}\r\n" if subprotocols else ""
         key = base64.b64encode(os.urandom(16)).decode()
+        offered += f"Authorization: {authorization}\r\n" if authorization else ""
         request = (
-            f"GET {url.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+            f"GET {target_of(path)} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offered}\r\n"
         )
         self.write(request.encode(), f"GET {path}")
@@ -129,7 +154,13 @@ class Connection:
         self.write(head + data, describe(opcode, plain) + odd)
 
     def raw(self, data: bytes) -> None:
-        self.write(data, f"raw: {text_of(data)}")
+        self.write(with_secrets(data), f"raw: {text_of(data)}")
+
+    def bytewise(self, data: bytes) -> None:
+        show(self.name, f"> raw, byte by byte: {text_of(data)}")
+        for byte in with_secrets(data):
+            with contextlib.suppress(OSError):
+                self.socket.sendall(bytes([byte]))
 
     def flood(self, data: bytes) -> None:
         """As much of it as the server takes, which is not read meanwhile."""
@@ -146,7 +177,11 @@ class Connection:
     def end(self) -> None:
         show(self.name, "> (end of TCP)")
         try:
-            self.socket.shutdown(socket.SHUT_WR)
+            if isinstance(self.socket, ssl.SSLSocket):
+                self.socket.settimeout(0)
+                with contextlib.suppress(OSError):
+                    self.socket.unwrap()  # close_notify; that of the server need not be here
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
         except OSError as error:
             show(self.name, f"> ({error})")
 

@@ -121,8 +121,7 @@ def test_a_handshake_may_come_byte_by_byte(server: Server) -> None:
     """
     request = upgrade_request(server.address)
     slow = server.raw(handshake=False)
-    for i in range(len(request)):
-        slow.send_raw(request[i : i + 1])
+    slow.send_bytewise(request)
     slow.expect_accepted(request)
     slow.sign(server.uid())
 
