@@ -157,6 +157,7 @@ static struct mapping_store *open_store(struct loop *loop, const struct config *
 static struct router *open_router(struct server *server, const struct config *config)
 {
     struct router_options options = {.features = config->features,
+                                     .requests_size_max = config->requests_size_max,
                                      .broadcasters = server->broadcasters};
     const char *uid = config->broadcasters;
     while (*uid != '\0') {

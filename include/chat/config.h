@@ -30,6 +30,7 @@ struct config {
     uint32_t connections_per_address_max; /* 0: no such limit; else 1 to 1000000 */
     uint32_t request_rate_max;  /* 0: no such limit; else 1 to 1000000 a second and connection */
     uint32_t request_burst_max; /* 1000: 1 to 1000000 */
+    uint32_t requests_size_max; /* 268435456: 1048576 to 4294967295 bytes of all connections */
     uint32_t outboxes_size_max; /* 536870912: 1048576 to 4294967295 bytes of all connections */
     uint32_t connections_max;  /* 0: as many as the limit of open files allows; else 1 to 1000000 */
     uint32_t message_size_max; /* 65536: 65536 to 16777216 bytes ([WS-7]) */

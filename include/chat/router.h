@@ -29,6 +29,7 @@ struct router_options {
     struct features features;
     const struct str *broadcasters; /* the uids that may broadcast ([CAST-9]); borrowed */
     size_t n_broadcasters;          /* 0: everybody may */
+    size_t requests_size_max; /* bytes of requests in flight of all connections; 0: no limit */
 };
 
 /* Borrows both ports until destroyed, copies 'options'. Caller owns. At the end every connection
@@ -50,6 +51,10 @@ void router_received_illegal(struct router *router, conn_id conn);
 /* The peer broke the transport's rules: close with 'code' (1002, 1007, 1009) after the replies
  * to what it asked before. Nothing that it sends later is received. */
 void router_received_broken(struct router *router, conn_id conn, uint16_t code);
+
+/* Do the requests in flight of all connections take as much memory as they may? Then long requests
+ * are to be read later. */
+bool router_is_full(const struct router *router);
 
 /* The connection is closed, whoever closed it. Its traces go. */
 void router_closed(struct router *router, conn_id conn);

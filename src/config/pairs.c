@@ -43,6 +43,15 @@ static bool sizes_fit(const struct config *config)
     return fits(&outboxes) && outbox_fits;
 }
 
+/* Of a message that is received there is room for one more. */
+static bool requests_fit(const struct config *config)
+{
+    const struct pair requests = {"requests-size-max", config->requests_size_max,
+                                  config->message_size_max, "message-size-max",
+                                  config->message_size_max};
+    return fits(&requests);
+}
+
 /* A message that is received can be kept: in Redis, its own settings say how much it takes. */
 static bool history_fits(const struct config *config)
 {
@@ -73,6 +82,7 @@ static bool lease_fits(const struct config *config)
 bool pairs_fit(const struct config *config)
 {
     bool ok = sizes_fit(config);
+    ok &= requests_fit(config);
     ok &= history_fits(config);
     ok &= rate_fits(config);
     ok &= lease_fits(config);

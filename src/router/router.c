@@ -296,10 +296,16 @@ static struct session *listening_session(struct router *router, conn_id conn)
 static void queue(struct session *session, struct slot *slot)
 {
     session_push(session, slot);
-    if (!session->braked && session_is_full(session)) {
+    if (!session->braked && (session_is_full(session) || router_is_full(session->router))) {
         receive_more(session, false);
     }
     router_go_on(session);
+}
+
+bool router_is_full(const struct router *router)
+{
+    size_t size_max = router->options.requests_size_max;
+    return size_max > 0 && sessions_slots_size(router->sessions) >= size_max;
 }
 
 void router_opened(struct router *router, conn_id conn)

@@ -11,6 +11,7 @@
 struct sessions {
     struct id_table *by_conn;
     size_t n_signed;
+    size_t slots_size; /* bytes of memory in all queues */
 };
 
 struct sessions *sessions_create(void)
@@ -26,6 +27,7 @@ static void session_free(struct session *session)
     while (session->first != NULL) {
         struct slot *slot = session->first;
         session->first = slot->next;
+        session->all->slots_size -= slot->size;
         free(slot);
     }
     free(session);
@@ -50,6 +52,7 @@ struct session *sessions_add(struct sessions *sessions, struct router *router, c
     assert(id_table_get(sessions->by_conn, conn) == NULL);
     struct session *session = mem_alloc(sizeof *session);
     session->conn = conn;
+    session->all = sessions;
     session->router = router;
     id_table_put(sessions->by_conn, conn, session);
     return session;
@@ -84,6 +87,11 @@ void sessions_close(struct sessions *sessions, struct session *session)
     if (session_is_signed(session)) {
         sessions->n_signed--;
     }
+}
+
+size_t sessions_slots_size(const struct sessions *sessions)
+{
+    return sessions->slots_size;
 }
 
 size_t sessions_n_signed(const struct sessions *sessions)
@@ -165,6 +173,7 @@ void session_push(struct session *session, struct slot *slot)
     }
     session->n_slots++;
     session->slots_size += slot->size;
+    session->all->slots_size += slot->size;
 }
 
 void session_pop(struct session *session)
@@ -177,6 +186,7 @@ void session_pop(struct session *session)
     }
     session->n_slots--;
     session->slots_size -= slot->size;
+    session->all->slots_size -= slot->size;
     free(slot);
 }
 

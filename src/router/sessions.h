@@ -43,6 +43,7 @@ struct slot {
 /* Owned by sessions; one for each connection, open or with requests in flight. */
 struct session {
     conn_id conn;
+    struct sessions *all;
     struct router *router; /* borrowed: destroys its sessions before itself */
     struct slot *first;    /* the queue, in the order received */
     struct slot *last;
@@ -75,6 +76,9 @@ void sessions_sign(struct sessions *sessions, struct session *session, struct st
 
 /* The connection of the session is gone. Not twice. */
 void sessions_close(struct sessions *sessions, struct session *session);
+
+/* Bytes of memory in the queues of all. */
+size_t sessions_slots_size(const struct sessions *sessions);
 
 /* Sessions that are open and signed. */
 size_t sessions_n_signed(const struct sessions *sessions);

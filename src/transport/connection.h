@@ -74,7 +74,8 @@ struct connection {
     bool tcp_ended;   /* the peer ended its half of TCP */
     bool deaf;        /* what the peer still sends is not received */
     bool braked;      /* the router wants no more for now */
-    bool throttled;   /* it has made too many requests: no more for now */
+    bool waits_for_room; /* requests of all take too much memory: its message is read on later */
+    bool throttled;      /* it has made too many requests: no more for now */
 };
 
 struct connection *connection_create(struct transport *transport, struct loop *loop, conn_id id,

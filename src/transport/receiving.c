@@ -10,7 +10,8 @@ enum {
 
 bool connection_is_stopped(const struct connection *connection)
 {
-    return connection->braked || connection->throttled || connection->slowness.unheard;
+    return connection->braked || connection->throttled || connection->waits_for_room ||
+           connection->slowness.unheard;
 }
 
 bool connection_has_unread(const struct connection *connection)
@@ -63,6 +64,31 @@ void transport_unthrottle(struct transport *transport)
         connection_receive_more(connection);
     }
     list->n = n_kept;
+}
+
+void connection_wait_for_room(struct connection *connection)
+{
+    if (!connection->waits_for_room) {
+        connection->waits_for_room = true;
+        conn_list_add(&connection->transport->waiting, connection->id);
+        connection_receive_more(connection);
+    }
+}
+
+void transport_make_use_of_room(struct transport *transport)
+{
+    struct conn_list *list = &transport->waiting;
+    if (list->n == 0 || router_is_full(transport->router)) {
+        return;
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        struct connection *connection = id_table_get(transport->connections, list->ids[i]);
+        if (connection != NULL && connection->state == CONNECTION_OPEN) {
+            connection->waits_for_room = false;
+            connection_receive_more(connection);
+        }
+    }
+    list->n = 0;
 }
 
 void connection_read_full(struct connection *connection)

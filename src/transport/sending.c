@@ -242,6 +242,7 @@ static void flush(struct connection *connection)
 void transport_flush(void *context)
 {
     struct transport *transport = context;
+    transport_make_use_of_room(transport);
     transport_read_on(transport);
     for (size_t i = 0; i < transport->to_flush.n; i++) {
         struct connection *connection =

@@ -44,6 +44,7 @@ struct transport {
     struct conn_list to_attend; /* transport_attend() */
     struct conn_list to_read;   /* there may be more to read: transport_read_on() */
     struct conn_list throttled; /* wait for a token */
+    struct conn_list waiting;   /* for room: connection_wait_for_room() */
     struct conn_list watched;   /* slow readers: slow_readers.c */
     size_t n_offered; /* of to_flush: what waits for them was offered to the kernel in this turn */
     size_t outboxes_size; /* memory of all outboxes, and of what the library keeps of them */
@@ -77,6 +78,12 @@ void connection_receive_more(struct connection *connection);
 
 /* A request came: no more for a while, if there were too many. */
 void connection_throttle(struct connection *connection);
+
+/* Its message is read on when requests in flight have left room. */
+void connection_wait_for_room(struct connection *connection);
+
+/* If there is room, those that wait for it go on. */
+void transport_make_use_of_room(struct transport *transport);
 
 /* One tick of the wheel: those that were throttled may go on. */
 void transport_unthrottle(struct transport *transport);

@@ -381,6 +381,7 @@ void transport_destroy(struct transport *transport)
     addresses_destroy(transport->addresses);
     free(transport->throttled.ids);
     free(transport->watched.ids);
+    free(transport->waiting.ids);
     free(transport->to_flush.ids);
     free(transport->to_attend.ids);
     free(transport->to_read.ids);

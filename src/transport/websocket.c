@@ -82,6 +82,9 @@ static void received(struct connection *connection, struct str piece)
         inbox_clear(connection);
     } else {
         inboxes_limit(connection->transport);
+        if (connection->inbox.has_begun && router_is_full(connection->transport->router)) {
+            connection_wait_for_room(connection);
+        }
     }
 }
 

@@ -38,6 +38,10 @@ FOOT = """
 - **Messages that do not end** have `--message-timeout-ms`, and all together as much memory as outboxes,
   counted as it is allocated. At either limit connections are closed with 1008: those whose message began
   first. Who comes and sends a message at a stretch is served.
+- **Requests in flight** of all connections take `--requests-size-max`, counted as they are allocated; at it
+  the messages that have begun are read on when there is room, and each connection has one request at a
+  time. Nobody is closed and nothing is lost. What a connection can add to that is what was read at a
+  time, less than 4 KiB. While a command waits to be written to Redis, its text is there twice.
 - **after** is what the allocator has not given back to the kernel; it is used again.
 - **in the kernel** is what waits in socket buffers. chatd limits them to 128 KiB in each direction of a
   connection, which the kernel doubles for its own use.

@@ -158,6 +158,7 @@ static void test_defaults_are_those_of_the_header(void **state)
     assert_int_equal(f->config.connections_max, 0);
     assert_int_equal(f->config.message_size_max, 65536);
     assert_int_equal(f->config.message_timeout_ms, 60000);
+    assert_int_equal(f->config.requests_size_max, 268435456);
     assert_int_equal(f->config.outbox_size_max, 1048576);
     assert_int_equal(f->config.ping_interval_ms, 25000);
     assert_int_equal(f->config.ping_timeout_ms, 10000);
@@ -175,7 +176,7 @@ static void test_flags_set_every_setting(void **state)
               "--redis-refresh-ms 1001 --node-name n --features broadcast,history --broadcasters "
               "a,b --history-messages-max 1002 --history-days 8 --history-memory-max 1048577 "
               "--connections-max 4 --message-size-max 65537 --message-timeout-ms 1001 "
-              "--outbox-size-max 66561 "
+              "--outbox-size-max 66561 --requests-size-max 1048578 "
               "--ping-interval-ms 102 --ping-timeout-ms 103 "
               "--handshake-timeout-ms 104 --handshake-size-max 16385 --log-level debug");
 
@@ -196,6 +197,7 @@ static void test_flags_set_every_setting(void **state)
     assert_int_equal(f->config.connections_max, 4);
     assert_int_equal(f->config.message_size_max, 65537);
     assert_int_equal(f->config.message_timeout_ms, 1001);
+    assert_int_equal(f->config.requests_size_max, 1048578);
     assert_int_equal(f->config.outbox_size_max, 66561);
     assert_int_equal(f->config.ping_interval_ms, 102);
     assert_int_equal(f->config.ping_timeout_ms, 103);
@@ -776,6 +778,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "message-timeout-ms = 60000\n"
                                 "outbox-size-max = 1048576\n"
                                 "outboxes-size-max = 536870912\n"
+                                "requests-size-max = 268435456\n"
                                 "request-rate-max = 0\n"
                                 "request-burst-max = 1000\n"
                                 "ping-interval-ms = 25000\n"
@@ -827,6 +830,8 @@ static const struct {
      "history-memory-max", "message-size-max 16777216", 16793600},
     {"--features history --outbox-size-max 2097152 --message-size-max 1032193",
      "history-memory-max", "message-size-max 1032193", 1048577},
+    {"--outbox-size-max 2097152 --message-size-max 1048577 --outboxes-size-max 2097152",
+     "requests-size-max", "message-size-max 1048577", 1048577},
     {"--request-rate-max 11", "request-burst-max", "request-rate-max 11", 2},
     {"--request-rate-max 1000000", "request-burst-max", "request-rate-max 1000000", 100000},
     {"--redis redis://h", "redis-lease-ms", "redis-timeout-ms 2000", 4000},

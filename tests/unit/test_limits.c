@@ -8,6 +8,9 @@
 #include "log_capture.h"
 #include "transport/state.h"
 
+/* Static, for the fixture's teardown uses it if the test fails. */
+static struct fake_store store;
+
 enum {
     HANDSHAKES_MAX = 1000 /* transport.c */
 };
@@ -218,6 +221,67 @@ static void test_message_that_is_not_read_has_its_time(void **state)
     free(bytes.memory);
 }
 
+static bool is_asked(void *ctx)
+{
+    return fake_store_n_pending(&store) == *(size_t *)ctx;
+}
+
+static void then_asked(struct fixture *f, size_t n)
+{
+    assert_true(run_until(f, is_asked, &n));
+}
+
+enum {
+    N_SENDERS = 4,
+    LONG_SIZE = 60000
+};
+
+/* Requests in flight of all connections have a limit: at it a long message waits in its socket, and
+ * goes on when there is room. */
+static void test_requests_in_flight_are_limited_together(void **state)
+{
+    struct fixture *f = *state;
+    fake_store_init(&store);
+    given_server_with(f, &store.base, &(struct router_options){.requests_size_max = 70000});
+    struct client *clients[N_SENDERS];
+    static const char *const signed_as[] = {SIGNED("1"), SIGNED("2"), SIGNED("3"), SIGNED("4")};
+    for (size_t i = 0; i < N_SENDERS; i++) {
+        clients[i] = given_client(f);
+        when_says(clients[i], SIGN("alice"));
+        then_asked(f, 1);
+        fake_store_answer(&store);
+        then_text(clients[i], signed_as[i]);
+    }
+    static char text[LONG_SIZE];
+    memset(text, ' ', sizeof text);
+    memcpy(text, MSG("bob", "1"), strlen(MSG("bob", "1")) - 1);
+    text[LONG_SIZE - 1] = '}';
+    memset(text + strlen(MSG("bob", "\"")) - 1, 'x', 50000);
+    memcpy(text + strlen(MSG("bob", "")) - 1, "\"", 1);
+    text[strlen(MSG("bob", "")) + 50000] = '"';
+
+    for (size_t i = 0; i < N_SENDERS; i++) {
+        when_sends(clients[i], TEXT, (struct str){text, sizeof text});
+        run_for(f, 50);
+    }
+    assert_int_equal(fake_store_n_pending(&store), 2); /* the second began when there was room */
+    assert_in_range(f->transport->inboxes.size, 1, (N_SENDERS - 2) * 4096);
+
+    for (size_t i = 0; i < N_SENDERS; i += 2) {
+        then_asked(f, 2);
+        fake_store_answer(&store);
+        fake_store_answer(&store);
+    }
+
+    for (size_t i = 0; i < N_SENDERS; i++) {
+        then_text(clients[i], SENT);
+    }
+    assert_int_equal(f->transport->inboxes.size, 0);
+    when_stops(f, 0);
+    then_stopped(f);
+    fake_store_fini(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +293,7 @@ int main(void)
         TRANSPORT_TEST(test_message_that_does_not_end_in_time_ends_its_connection),
         TRANSPORT_TEST(test_message_that_is_not_read_has_its_time),
         TRANSPORT_TEST(test_requests_above_the_rate_wait),
+        TRANSPORT_TEST(test_requests_in_flight_are_limited_together),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
 }
