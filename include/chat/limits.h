@@ -14,7 +14,9 @@ enum {
     DELIVERY_ROOM = 1024, /* what a delivery and its frame add to the message that was sent: mostly
                              'from', of which each byte may be an escape */
     STORED_ROOM = 16384,  /* what memory for history needs besides a message's body */
-    REDIS_URL_SIZE_MAX = 1024,    /* --redis */
+    REDIS_URL_SIZE_MAX = 1024, /* --redis */
+    NODES_MAX = 1024, /* on one Redis, with the dead that are still listed; more is no silence: a
+                       * broadcast is unavailable */
     BROADCASTERS_SIZE_MAX = 4096, /* --broadcasters */
     BROADCASTERS_MAX = 256,       /* uids in it */
     REQUESTS_IN_FLIGHT_MAX =

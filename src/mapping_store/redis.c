@@ -274,6 +274,7 @@ static void redis_destroy(struct mapping_store *base)
     loop_timer_destroy(store->close_timer);
     loop_timer_destroy(store->reading_timer);
     loop_timer_destroy(store->reader_timer);
+    redis_nodes_fini(store);
     devices_destroy(store->devices);
     free(store);
 }
@@ -345,6 +346,7 @@ struct mapping_store *redis_store_create(struct loop *loop,
     store->pending = pending_create(loop, &store->base, store->devices);
     start_timers(store);
     store->link = redis_link_create(loop, &options->url, options->timeout_ms, &events, store);
+    redis_nodes_init(store);
     if (options->nodes) {
         store->has_nodes = true;
         store->reader = redis_reader_create(store, &options->url);

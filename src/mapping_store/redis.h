@@ -37,6 +37,7 @@
 #include "chat/loop.h"
 #include "chat/mapping_store.h"
 #include "chat/nodes.h"
+#include "chat/str_table.h"
 #include "mapping_store/devices.h"
 #include "mapping_store/pending.h"
 #include "mapping_store/redis_link.h"
@@ -50,10 +51,9 @@ enum {
     LEASE_RENEWALS_FRESH = 4,  /* after so many without one a node does not speak for itself */
     LEASE_RENEWALS_QUIET = 2,  /* before its end a node that lives has renewed it */
     NODE_LINGER_MS = 120000,   /* [NODE-8] for which what is told to a node waits for it */
-    OTHER_NODES_MAX = 256,     /* on one Redis */
     RING_BODY_SIZE_MAX = 4096, /* bytes: with history a longer one is read from the inbox */
     REGISTER_BATCH = 500,      /* devices that are written again in one go */
-    PREDECESSORS_MAX = 64,     /* dead nodes that one start cleans up after */
+    PREDECESSORS_MAX = 64,     /* dead nodes that a start cleans up after in one go */
     SHA_DIGITS = 40,           /* hexadecimal: by it Redis knows a script */
     ENTRY_ID_SIZE_MAX = 42,    /* bytes of an id of a queue's entry, with its terminator */
     NUMBER_SIZE_MAX = 21,      /* bytes of a number's text, with its terminator */
@@ -77,8 +77,9 @@ enum store_state {
 };
 
 struct other_node {
+    struct str_entry entry; /* its key is 'name' */
     char name[NODE_SIZE_MAX + 1];
-    size_t len;
+    uint64_t telling;    /* the last one that it is told of */
     double lease_end_ms; /* by Redis' clock */
     bool is_listed;      /* in chat_nodes, when it was looked at last */
     bool is_dead;
@@ -114,6 +115,7 @@ struct redis_store {
     bool has_taken_over;    /* from predecessors: once in a process' life */
     char predecessors[PREDECESSORS_MAX][NODE_SIZE_MAX + 1]; /* still to be cleaned up after */
     size_t n_predecessors;
+    bool has_more_predecessors;
     uint64_t redis_now_ms;            /* Redis' clock, when predecessors were looked for */
     uint64_t redis_ahead_ms;          /* what redis_clock_ms() adds to our clock */
     uint64_t lease_renewed_ms;        /* our clock: when that was asked which renewed it */
@@ -124,8 +126,11 @@ struct redis_store {
     bool has_nodes;                   /* the feature; what follows is for it */
     const struct node_events *events; /* NULL: nobody listens */
     void *events_ctx;
+    struct str_table *other_names;
+    struct other_node **others; /* room for NODES_MAX; NULL without the feature nodes */
     size_t n_others;
-    struct other_node others[OTHER_NODES_MAX];
+    bool has_more_nodes; /* in the list than NODES_MAX */
+    uint64_t telling;
     struct message_id cursor; /* up to here the queue has been read */
     bool has_cursor;
     bool is_reading; /* a question waits for its answer */
@@ -333,8 +338,11 @@ uint64_t redis_clock_ms(const struct redis_store *store);
 /* Whom to tell. Borrows their names from what it was made of. */
 struct targets {
     size_t n;
-    struct str nodes[OTHER_NODES_MAX];
+    struct str nodes[NODES_MAX];
 };
+
+void redis_nodes_init(struct redis_store *store);
+void redis_nodes_fini(struct redis_store *store);
 
 /* The list of nodes with the ends of their leases, as ZRANGE gives it. */
 void redis_nodes_are(struct redis_store *store, const redisReply *nodes);
@@ -347,11 +355,13 @@ void redis_node_is_there(struct redis_store *store, struct str node);
  * clean up after it: unless it is listed by then, that is done when a lease's time is over. */
 void redis_node_was_met(struct redis_store *store, struct str node);
 
-/* All other nodes, also those that are dead but may come back. */
-void redis_targets_all(struct redis_store *store, struct targets *out);
+/* All other nodes, also those that are dead but may come back. False: there are more than one can
+ * tell. */
+bool redis_targets_all(struct redis_store *store, struct targets *out);
 /* Those that the members of a uid's set belong to, and without history those that are dead.
- * NULL, or no members: somebody may have deleted it, so all ([STORE-8]). */
-void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out);
+ * NULL, no members, or so many nodes that it is garbage: somebody may have deleted it, so all
+ * ([STORE-8]). False as above. */
+bool redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out);
 
 void redis_clean_up_after_the_dead(struct redis_store *store);
 

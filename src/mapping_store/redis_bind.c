@@ -7,8 +7,7 @@
 #include "mapping_store/redis.h"
 
 enum {
-    SUSPECTS_MAX = 4000, /* fds that one sign looks at, the rest is left to the next */
-    NODES_MAX = 64       /* other nodes that one sign asks about; the rest counts as alive */
+    SUSPECTS_MAX = 4000 /* fds that one sign looks at, the rest is left to the next */
 };
 
 /* An fd of the uid's set that is not one of this process's devices of the uid. */
@@ -35,8 +34,8 @@ struct bind {
     bool spares_unlisted;
     size_t n_suspects;
     struct suspect *suspects; /* room for SUSPECTS_MAX, or NULL */
-    size_t n_nodes;
-    struct node nodes[NODES_MAX];
+    size_t n_nodes;           /* up to NODES_MAX; beyond it they count as alive */
+    struct node *nodes;
 };
 
 /* ---- which fds may be stale ---- */
@@ -50,9 +49,12 @@ static size_t node_index(struct bind *bind, struct str node)
         }
     }
     if (bind->n_nodes == NODES_MAX) {
+        redis_log_error(bind->store, "bind", "a set has fds of more nodes than there may be");
         return NODES_MAX;
     }
+    bind->nodes = mem_realloc(bind->nodes, (bind->n_nodes + 1) * sizeof *bind->nodes);
     struct node *new = &bind->nodes[bind->n_nodes];
+    new->is_alive = false;
     memcpy(new->bytes, node.ptr, node.len);
     new->len = node.len;
     return bind->n_nodes++;
@@ -123,6 +125,7 @@ static void bind_destroy(struct bind *bind)
 {
     forget_suspects(bind);
     free(bind->suspects);
+    free(bind->nodes);
     free(bind);
 }
 

@@ -197,6 +197,7 @@ static void on_leased(void *ctx, enum batch_result result, const char *error)
 
 /* ---- predecessors: nodes of our name, and nodes whose lease is over ---- */
 
+static void take_over(struct redis_store *store);
 static void takeover_next(struct redis_store *store);
 
 static void on_taken_over(struct redis_store *store, enum batch_result result, const char *error)
@@ -208,6 +209,10 @@ static void on_taken_over(struct redis_store *store, enum batch_result result, c
 
 static void takeover_next(struct redis_store *store)
 {
+    if (store->n_predecessors == 0 && store->has_more_predecessors) {
+        take_over(store);
+        return;
+    }
     if (store->n_predecessors == 0) {
         store->has_taken_over = true;
         redis_lease_take(store, on_leased);
@@ -222,12 +227,17 @@ static void takeover_next(struct redis_store *store)
 static void judge_node(struct redis_store *store, struct str node, double lease_end_ms)
 {
     struct str name;
-    if (!node_name_of(node, &name) || store->n_predecessors == PREDECESSORS_MAX) {
+    if (!node_name_of(node, &name)) {
         return;
     }
     bool is_namesake = str_eq(name, str_of(store->node_name));
     /* With the feature nodes the dead may come back, and are cleaned up after all the time. */
-    if (is_namesake || (!store->has_nodes && lease_end_ms <= (double)store->redis_now_ms)) {
+    bool is_expired = !store->has_nodes && lease_end_ms <= (double)store->redis_now_ms;
+    if (!is_namesake && !is_expired) {
+        return;
+    }
+    store->has_more_predecessors = store->n_predecessors == PREDECESSORS_MAX;
+    if (!store->has_more_predecessors) {
         char *copy = store->predecessors[store->n_predecessors++];
         memcpy(copy, node.ptr, node.len);
         copy[node.len] = '\0';
@@ -261,6 +271,7 @@ static void on_nodes_known(void *ctx, enum batch_result result, const char *erro
 static void take_over(struct redis_store *store)
 {
     store->n_predecessors = 0;
+    store->has_more_predecessors = false;
     struct batch *batch = batch_create(store, on_nodes_reply, on_nodes_known, store);
     batch_ask(batch, (struct str[]){STR("TIME")}, 1);
     struct str args[] = {STR("ZRANGE"), STR("chat_nodes"), STR("0"), STR("-1"), STR("WITHSCORES")};

@@ -38,7 +38,9 @@ static void ask_for_lease(struct batch *batch, struct redis_store *store)
     struct name queue = key_of_node_queue(str_of(store->node));
     char lease_ms[NUMBER_SIZE_MAX];
     char linger_ms[NUMBER_SIZE_MAX];
+    char nodes_max[NUMBER_SIZE_MAX];
     char cursor[ENTRY_ID_SIZE_MAX];
+    snprintf(nodes_max, sizeof nodes_max, "%d", NODES_MAX);
     snprintf(lease_ms, sizeof lease_ms, "%" PRIu64, store->lease_ms);
     snprintf(linger_ms, sizeof linger_ms, "%d", NODE_LINGER_MS);
     size_t cursor_len = store->has_cursor ? redis_entry_id_write(store->cursor, cursor) : 0;
@@ -53,6 +55,7 @@ static void ask_for_lease(struct batch *batch, struct redis_store *store)
     args[n++] = str_of(lease_ms);
     args[n++] = str_of(linger_ms);
     args[n++] = (struct str){cursor, cursor_len};
+    args[n++] = str_of(nodes_max);
     batch_ask(batch, args, n);
 }
 

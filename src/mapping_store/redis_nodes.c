@@ -20,15 +20,35 @@ static bool is_quiet(const struct redis_store *store, const struct other_node *o
     return other->lease_end_ms <= (double)(redis_clock_ms(store) + quiet_ms);
 }
 
-static struct other_node *find_node(struct redis_store *store, struct str node)
+static struct other_node *find_node(const struct redis_store *store, struct str node)
+{
+    return (struct other_node *)str_table_get(store->other_names, node);
+}
+
+void redis_nodes_init(struct redis_store *store)
+{
+    store->other_names = str_table_create();
+    store->others = mem_alloc(NODES_MAX * sizeof *store->others);
+}
+
+static void forget_node(struct redis_store *store, struct other_node *other)
+{
+    str_table_remove(store->other_names, &other->entry);
+    free(other);
+}
+
+void redis_nodes_fini(struct redis_store *store)
 {
     for (size_t i = 0; i < store->n_others; i++) {
-        struct other_node *other = &store->others[i];
-        if (str_eq((struct str){other->name, other->len}, node)) {
-            return other;
-        }
+        forget_node(store, store->others[i]);
     }
-    return NULL;
+    free(store->others);
+    str_table_destroy(store->other_names);
+}
+
+static void log_more(struct redis_store *store)
+{
+    redis_log_error(store, "nodes", "more nodes than one server can tell");
 }
 
 /* The one of that name, perhaps a new one; NULL: it is none, or one too many. */
@@ -39,13 +59,15 @@ static struct other_node *find_or_add_node(struct redis_store *store, struct str
     if (other != NULL || !node_name_of(node, &name) || str_eq(node, str_of(store->node))) {
         return other;
     }
-    if (store->n_others == OTHER_NODES_MAX) {
-        redis_log_error(store, "nodes", "more nodes than one server can tell");
+    if (store->n_others == NODES_MAX) {
+        store->has_more_nodes = true;
         return NULL;
     }
-    other = &store->others[store->n_others++];
-    *other = (struct other_node){.len = node.len};
+    other = mem_alloc(sizeof *other);
     memcpy(other->name, node.ptr, node.len);
+    other->entry.key = (struct str){other->name, node.len};
+    str_table_add(store->other_names, &other->entry);
+    store->others[store->n_others++] = other;
     return other;
 }
 
@@ -80,9 +102,11 @@ static void drop_nodes(struct redis_store *store)
 {
     size_t n = 0;
     for (size_t i = 0; i < store->n_others; i++) {
-        const struct other_node *other = &store->others[i];
+        struct other_node *other = store->others[i];
         if (other->is_listed || !is_dead(store, other) || !other->is_cleaned) {
-            store->others[n++] = *other;
+            store->others[n++] = other;
+        } else {
+            forget_node(store, other);
         }
     }
     store->n_others = n;
@@ -91,8 +115,9 @@ static void drop_nodes(struct redis_store *store)
 void redis_nodes_are(struct redis_store *store, const redisReply *nodes)
 {
     for (size_t i = 0; i < store->n_others; i++) {
-        store->others[i].is_listed = false;
+        store->others[i]->is_listed = false;
     }
+    store->has_more_nodes = nodes->elements / 2 > NODES_MAX;
     for (size_t i = 0; i + 1 < nodes->elements; i += 2) {
         const redisReply *node = nodes->element[i];
         const redisReply *score = nodes->element[i + 1];
@@ -101,6 +126,9 @@ void redis_nodes_are(struct redis_store *store, const redisReply *nodes)
         }
     }
     drop_nodes(store);
+    if (store->has_more_nodes) {
+        log_more(store);
+    }
 }
 
 bool redis_node_is_alive(struct redis_store *store, struct str node)
@@ -111,57 +139,71 @@ bool redis_node_is_alive(struct redis_store *store, struct str node)
 
 /* ---- whom to tell ---- */
 
-static void add_target(struct targets *targets, struct str node)
+/* Once: by the number of the telling, or, if the node is not known, by its name. False: there are
+ * too many. */
+static bool add_target(struct redis_store *store, struct targets *targets, struct str node)
 {
-    for (size_t i = 0; i < targets->n; i++) {
+    struct other_node *other = find_node(store, node);
+    if (other != NULL && other->telling == store->telling) {
+        return true;
+    }
+    for (size_t i = 0; other == NULL && i < targets->n; i++) {
         if (str_eq(targets->nodes[i], node)) {
-            return;
+            return true;
         }
     }
-    if (targets->n < OTHER_NODES_MAX) {
-        targets->nodes[targets->n++] = node;
+    if (targets->n == NODES_MAX) {
+        return false;
     }
+    if (other != NULL) {
+        other->telling = store->telling;
+    }
+    targets->nodes[targets->n++] = node;
+    return true;
 }
 
 /* [NODE-8] Somebody may have removed the traces of a node that is dead, and it may come back. */
-static void add_quiet_nodes(struct redis_store *store, struct targets *targets)
+static bool add_quiet_nodes(struct redis_store *store, struct targets *targets)
 {
     for (size_t i = 0; i < store->n_others; i++) {
-        const struct other_node *other = &store->others[i];
-        if (is_quiet(store, other)) {
-            add_target(targets, (struct str){other->name, other->len});
+        const struct other_node *other = store->others[i];
+        if (is_quiet(store, other) && !add_target(store, targets, other->entry.key)) {
+            return false;
         }
     }
+    return true;
 }
 
-void redis_targets_all(struct redis_store *store, struct targets *out)
+bool redis_targets_all(struct redis_store *store, struct targets *out)
 {
-    out->n = 0;
-    for (size_t i = 0; i < store->n_others; i++) {
-        add_target(out, (struct str){store->others[i].name, store->others[i].len});
+    for (out->n = 0; out->n < store->n_others; out->n++) {
+        out->nodes[out->n] = store->others[out->n]->entry.key;
     }
+    return !store->has_more_nodes;
 }
 
-void redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out)
+/* False: too many. */
+static bool add_nodes_of(struct redis_store *store, const redisReply *members, struct targets *out)
 {
-    if (members == NULL || members->elements == 0) {
-        redis_targets_all(store, out);
-        return;
-    }
     struct str own = str_of(store->node);
-    out->n = 0;
     for (size_t i = 0; i < members->elements; i++) {
         const redisReply *member = members->element[i];
         if (member->type == REDIS_REPLY_STRING) {
             struct str node = node_of_fd((struct str){member->str, member->len});
-            if (node.len > 0 && !str_eq(node, own)) {
-                add_target(out, node);
+            if (node.len > 0 && !str_eq(node, own) && !add_target(store, out, node)) {
+                return false;
             }
         }
     }
-    if (store->base.inbox == NULL) {
-        add_quiet_nodes(store, out);
-    }
+    return store->base.inbox != NULL || add_quiet_nodes(store, out);
+}
+
+bool redis_targets_of(struct redis_store *store, const redisReply *members, struct targets *out)
+{
+    out->n = 0;
+    store->telling++;
+    bool is_known = members != NULL && members->elements > 0;
+    return (is_known && add_nodes_of(store, members, out)) || redis_targets_all(store, out);
 }
 
 /* ---- the dead ---- */
@@ -221,8 +263,8 @@ static void clean_up_after(struct redis_store *store, struct other_node *other)
 {
     struct cleaning *cleaning = mem_alloc(sizeof *cleaning);
     cleaning->store = store;
-    cleaning->len = other->len;
-    memcpy(cleaning->node, other->name, other->len);
+    cleaning->len = other->entry.key.len;
+    memcpy(cleaning->node, other->name, cleaning->len);
     other->is_being_cleaned = true;
     clean_next(cleaning);
 }
@@ -232,7 +274,7 @@ static void clean_up_after(struct redis_store *store, struct other_node *other)
 void redis_clean_up_after_the_dead(struct redis_store *store)
 {
     for (size_t i = 0; i < store->n_others; i++) {
-        struct other_node *other = &store->others[i];
+        struct other_node *other = store->others[i];
         bool was_dead = other->is_dead;
         other->is_dead = is_dead(store, other);
         if (other->is_dead && !was_dead) {

@@ -70,7 +70,7 @@ void redis_greet_the_others(struct redis_store *store)
 {
     struct targets targets;
     struct ring ring = {.marker = str_of(store->node)};
-    redis_targets_all(store, &targets);
+    (void)redis_targets_all(store, &targets); /* the others look at the list */
     for (size_t i = 0; i < targets.n; i++) {
         /* False: the link is away, and greets when it is back. */
         (void)redis_ring(store, targets.nodes[i], &ring, on_greeted, store);

@@ -71,6 +71,17 @@ static void ring_and_wait(struct redis_store *store, struct op *op, const struct
     rung(op);
 }
 
+/* [REPLY-8] Not if 'are_all' says that there are more nodes than these. */
+static void ring_all(struct redis_store *store, struct op *op, const struct targets *targets,
+                     bool are_all)
+{
+    if (are_all) {
+        ring_and_wait(store, op, targets);
+    } else {
+        pending_done(store->pending, op, ERR_UNAVAILABLE);
+    }
+}
+
 static void on_members(void *ctx, const redisReply *reply)
 {
     struct op *op = ctx;
@@ -85,8 +96,7 @@ static void on_members(void *ctx, const redisReply *reply)
         return;
     }
     struct targets targets;
-    redis_targets_of(store, is_set ? reply : NULL, &targets);
-    ring_and_wait(store, op, &targets);
+    ring_all(store, op, &targets, redis_targets_of(store, is_set ? reply : NULL, &targets));
 }
 
 static bool ask_for_members(struct redis_store *store, struct op *op)
@@ -110,7 +120,7 @@ static void ring(struct redis_store *store, const struct op *op, const redisRepl
 {
     const struct message *message = &op->message;
     struct targets targets;
-    redis_targets_of(store, members, &targets);
+    (void)redis_targets_of(store, members, &targets); /* whoever is not told finds it */
     struct ring ring = {.uid = message->to, .id = op->id};
     if (!op->is_dup) {
         ring.from = message->from;
@@ -226,16 +236,18 @@ static void on_nodes(void *ctx, const redisReply *reply)
         redis_nodes_are(store, reply);
     }
     struct targets targets;
-    redis_targets_all(store, &targets);
-    ring_and_wait(store, op, &targets);
+    ring_all(store, op, &targets, redis_targets_all(store, &targets));
 }
 
 /* The nodes are asked for, not remembered: one that has just joined has devices, too. A msg asks
- * something first as well, so the two stay in order ([CAST-7]). */
+ * something first as well, so the two come in order ([CAST-7]). One more than there may be shows
+ * whether these are all. */
 void redis_broadcast_start(struct redis_store *store, struct op *op)
 {
     op->store = store;
-    struct str args[] = {STR("ZREVRANGE"), STR("chat_nodes"), STR("0"), STR("1023"),
+    char last[NUMBER_SIZE_MAX];
+    snprintf(last, sizeof last, "%d", NODES_MAX);
+    struct str args[] = {STR("ZREVRANGE"), STR("chat_nodes"), STR("0"), str_of(last),
                          STR("WITHSCORES")};
     if (!store->has_nodes) {
         pending_done(store->pending, op, ERR_OK);

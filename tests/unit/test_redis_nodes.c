@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "chat/limits.h"
 #include "chat/nodes.h"
 #include "redis_fixture.h"
 
@@ -1136,6 +1137,100 @@ static void test_flush_costs_a_new_node_no_message(void **state)
     then_event(f, &b, 1, BROADCAST, "2");
 }
 
+/* ---- many nodes ---- */
+
+enum {
+    MANY = 400,
+    TOO_MANY = NODES_MAX + 10
+};
+
+/* What the script 'each' returns, added up for 'n' nodes that are called "many" and 'i'. */
+static long long for_each_of(struct fixture *f, int n, const char *each)
+{
+    char script[1000];
+    snprintf(script, sizeof script,
+             "local n = 0 "
+             "for i = 1, tonumber(ARGV[1]) do "
+             "  local node = string.format('many-%%016x', i) "
+             "  n = n + (%s) "
+             "end return n",
+             each);
+    return number(ask(f, "EVAL %s 0 %d", script, n));
+}
+
+static void given_nodes(struct fixture *f, int n)
+{
+    for_each_of(f, n, "redis.call('ZADD', 'chat_nodes', 9999999999999, node)");
+}
+
+static const char told[] = "redis.call('XLEN', 'chat_node_queue:{' .. node .. '}')";
+
+/* [NODE-13] [NODE-1] Nobody is left out, however many there are. */
+static void test_what_is_sent_reaches_each_of_many_nodes(void **state)
+{
+    struct fixture *f = *state;
+    given_nodes(f, MANY);
+    for_each_of(f, MANY, "redis.call('SADD', 'chat_map_uid_fd:alice', node .. '.1')");
+
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_OK);
+    assert_int_equal(for_each_of(f, MANY, told), MANY);
+    assert_int_equal(send_from(f, &a, "alice", "2"), ERR_OK);
+    assert_int_equal(for_each_of(f, MANY, told), 2 * MANY);
+    run(f, "DEL chat_map_uid_fd:alice");
+    assert_int_equal(send_from(f, &a, "alice", "3"), ERR_OK);
+
+    assert_int_equal(for_each_of(f, MANY, told), 3 * MANY);
+    then_event(f, &b, 0, BROADCAST, "1");
+}
+
+/* [REPLY-8] Where some would have to be left out, nothing is said to be sent, nor is it. */
+static void test_broadcast_when_there_are_too_many_nodes_is_unavailable(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &b, 7, "alice");
+    given_nodes(f, TOO_MANY);
+
+    assert_int_equal(broadcast_from(f, &a, "1"), ERR_UNAVAILABLE);
+    assert_int_equal(send_from(f, &a, "nobody", "2"), ERR_UNAVAILABLE);
+    assert_int_equal(send_from(f, &a, "alice", "3"), ERR_OK);
+    assert_int_equal(for_each_of(f, TOO_MANY, told), 0);
+    run(f, "ZREMRANGEBYSCORE chat_nodes 9999999999999 inf");
+    assert_int_equal(broadcast_from(f, &a, "4"), ERR_OK);
+
+    then_event(f, &b, 0, ARRIVED, "3");
+    then_event(f, &b, 1, BROADCAST, "4");
+}
+
+/* [STORE-12] A set with fds of more nodes than there may be is as good as a deleted one. */
+static void test_set_with_fds_of_too_many_nodes_costs_nobody_a_message(void **state)
+{
+    struct fixture *f = *state;
+    for_each_of(f, TOO_MANY, "redis.call('SADD', 'chat_map_uid_fd:alice', node .. '.1')");
+    given_bound_on(f, &b, 7, "alice");
+    for_each_of(f, TOO_MANY, "redis.call('SADD', 'chat_map_uid_fd:alice', node .. '.1')");
+
+    assert_int_equal(send_from(f, &a, "alice", "1"), ERR_OK);
+
+    then_event(f, &b, 0, ARRIVED, "1");
+}
+
+/* [NODE-6] All that earlier processes of a node have left goes, a part at a time. */
+static void test_traces_of_many_predecessors_are_removed(void **state)
+{
+    struct fixture *f = *state;
+    static struct node c;
+    given_nodes(f, MANY);
+    for_each_of(f, MANY,
+                "redis.call('HSET', 'chat_node_fds:{' .. node .. '}', node .. '.1', 'alice') + "
+                "redis.call('SADD', 'chat_map_uid_fd:alice', node .. '.1')");
+
+    start_node(f, &c, "many", NULL, 25000);
+
+    assert_int_equal(number(ask(f, "ZCARD chat_nodes")), 3);
+    assert_int_equal(number(ask(f, "EXISTS chat_map_uid_fd:alice")), 0);
+    c.store->ops->destroy(c.store);
+}
+
 /* ---- while queues are not read ---- */
 
 /* From now on until the queues are read again. Everything else goes on. */
@@ -1260,6 +1355,10 @@ int main(void)
         HISTORY_TEST(test_who_comes_back_can_read_at_once),
         HISTORY_TEST(test_lost_queue_is_compared),
         HISTORY_TEST(test_page_does_not_wait_for_the_queue),
+        NODES_TEST(test_what_is_sent_reaches_each_of_many_nodes),
+        NODES_TEST(test_broadcast_when_there_are_too_many_nodes_is_unavailable),
+        NODES_TEST(test_set_with_fds_of_too_many_nodes_costs_nobody_a_message),
+        NODES_TEST(test_traces_of_many_predecessors_are_removed),
         NODES_TEST(test_broadcast_is_not_for_who_was_bound_after_it),
         NODES_TEST(test_broadcast_in_another_queue_is_for_all),
     };

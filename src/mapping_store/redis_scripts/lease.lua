@@ -2,16 +2,16 @@
 -- KEYS[1]: chat_nodes, a sorted set: nodes by the end of their leases. KEYS[2], with the feature
 -- nodes: the node's queue, a stream.
 -- ARGV: the node; for how many ms: the lease; the queue, and what others keep of a node that died;
--- the id up to which the queue has been read.
+-- the id up to which the queue has been read; how many nodes there may be.
 -- Returns what the lease was; the time; what the queue was; its last id; the nodes with the ends of
 -- their leases.
 local NODES, QUEUE, NODE = KEYS[1], KEYS[2], ARGV[1]
 local LEASE_MS, LINGER_MS, CURSOR = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local NODES_MAX = tonumber(ARGV[5])
 local GONE, OVER, VALID = 0, 1, 2
 -- Nothing is missing; it had to be made; it ends before the id that has been read, because it is
 -- an older one; what comes behind that id is not all there.
 local WHOLE, MADE, BEHIND, TRIMMED = 0, 1, 2, 3
-local NODES_MAX = 1024
 local JOURNAL_TTL_S = 90000 -- what nobody cleans up after goes in the end
 
 local time = redis.call('TIME')
@@ -111,5 +111,5 @@ if QUEUE then
     queue_was = look_after_queue()
     last = last_id()
 end
-local nodes = redis.call('ZREVRANGE', NODES, 0, NODES_MAX - 1, 'WITHSCORES')
+local nodes = redis.call('ZREVRANGE', NODES, 0, NODES_MAX, 'WITHSCORES') -- one more than there may be
 return {lease_was, text_of(now_ms), queue_was, last, nodes}
