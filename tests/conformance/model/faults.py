@@ -396,6 +396,7 @@ broken-device-costs-others    MSG-2  the devices behind one whose TCP has broken
 frame-of-126-short            MSG-2  a frame of 126 bytes has a short length
 frame-of-65536-short          MSG-2  a frame of 65,536 bytes has a length of 16 bits
 lost-each-tenth               MSG-2  every tenth message does not arrive
+burst-ends-reader             MSG-2  a device for which a megabyte comes within a second is dropped
 body-and-to-swapped           MSG-2  `from` is the recipient
 to-senders-devices-too        MSG-3  the sender's other devices get the message, too
 to-senders-devices-with-cid   MSG-3  the sender's other devices get a message that has a cid, too

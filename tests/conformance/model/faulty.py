@@ -47,6 +47,8 @@ class FaultyConnection(Connection):
     n_signs = 0
     n_moves = 0
     n_told = 0  # connections that were told that the server stops
+    burst_begin = 0.0
+    burst_size = 0  # bytes since then
     request_before: Request | None = None  # the msg before
 
     def send(self, text: str) -> None:
@@ -91,6 +93,16 @@ class FaultyConnection(Connection):
         if code == 1009 and fault("too-long-without-close"):
             return BROKEN
         return code
+
+    def _write(self, opcode: int, payload: bytes) -> None:
+        super()._write(opcode, payload)
+        if fault("burst-ends-reader"):
+            now = asyncio.get_running_loop().time()
+            if now - self.burst_begin > 1.0:
+                self.burst_begin, self.burst_size = now, 0
+            self.burst_size += len(payload)
+            if self.burst_size > 1_000_000:
+                self.drop()
 
     async def end(self) -> None:
         if fault("close-keeps-tcp") and self.last_close is not None:

@@ -10,6 +10,7 @@ import pytest
 from chatcheck.claims import claims, refuses
 from chatcheck.client import Client
 from chatcheck.conversation import dump
+from chatcheck.raw_client import TEXT, build_frame
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
 from chatcheck.transcript import show_text
@@ -203,6 +204,35 @@ def test_each_device_gets_each_of_many_messages_of_many_senders(server: Server) 
             got[delivery["from"]].append(delivery["body"])
         assert got == sent
     fence_devices(*devices)
+
+
+N_BURST, BURST_SIZE = 20, 65000
+
+
+@pytest.mark.spec("MSG-2")
+@pytest.mark.limit(30)
+def test_a_device_that_reads_gets_what_many_send_at_once(server: Server) -> None:
+    """MSG-2: "Each device of `to` MUST get `{"body":B,"from":F}` exactly once, where B is the body and F the
+    sender's uid."
+    """
+    reader, uid = server.raw(), server.uid()
+    reader.sign(uid)
+    senders = [server.raw() for _ in range(N_BURST)]
+    filler = "x" * BURST_SIZE
+    for i, sender in enumerate(senders):
+        sender.sign(server.uid())
+        frame = build_frame(TEXT, dump({"type": "msg", "to": uid, "body": [i, filler]}).encode())
+        sender.send_raw(frame[:-1])
+
+    for i, sender in enumerate(senders):
+        last = dump({"type": "msg", "to": uid, "body": [i, filler]}).encode()
+        sender.send_raw(build_frame(TEXT, last)[-1:])
+    got = [reader.recv()["body"] for _ in senders]
+
+    assert sorted(i for i, _ in got) == list(range(N_BURST))
+    for sender in senders:
+        sender.expect_reply(1)
+    reader.fence()
 
 
 def neighbours(uid: str) -> list[str]:
