@@ -221,7 +221,7 @@ def seed() -> Iterator[int]:
 
 @pytest.mark.parametrize("features", ["broadcast,nodes", "broadcast,history,nodes"])
 def test_nothing_in_redis_loses_anybody(start: Start, private_redis: Redis, seed: int, features: str) -> None:
-    times = ("--redis-lease-ms", "1000", "--redis-refresh-ms", "1000")
+    times = ("--redis-timeout-ms", "500", "--redis-lease-ms", "1000", "--redis-refresh-ms", "1000")
     shared = ("--redis", private_redis.url, "--features", features, *times)
     nodes = [start(*shared, "--node-name", name) for name in ("na", "nb")]
     time.sleep(1)
