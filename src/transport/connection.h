@@ -46,6 +46,15 @@ struct slowness {
     uint64_t moved_ms; /* when the kernel last had room, while it is blocked */
 };
 
+/* Bytes that passed the guard and found no room: one header, one byte of payload, one mark. */
+enum {
+    WIRE_REST_SIZE = 18
+};
+struct wire_rest {
+    uint8_t n;
+    uint8_t bytes[WIRE_REST_SIZE];
+};
+
 /* Owned by the transport: created in transport.c, destroyed when libwebsockets destroys its wsi. */
 struct connection {
     conn_id id;
@@ -55,6 +64,7 @@ struct connection {
     struct loop *loop;
     enum connection_state state;
     struct frame_guard guard;
+    struct wire_rest rest;
     struct inbox inbox;
     struct outbox outbox;
     size_t held_size;    /* bytes that libwebsockets keeps because the kernel has no room */
@@ -68,12 +78,11 @@ struct connection {
     uint16_t close_code;      /* not 0: close with it when the outbox has left */
     bool to_flush;            /* is in the transport's list of those that have something to say */
     bool to_read;             /* is in the transport's list of those that may have more to read */
-    bool blocked;     /* the kernel did not take all: libwebsockets calls back when there is room */
-    bool to_drain;    /* the router was told that there is no room: it is told when there is */
-    bool peer_closed; /* the peer's close frame came: libwebsockets answers it */
-    bool tcp_ended;   /* the peer ended its half of TCP */
-    bool deaf;        /* what the peer still sends is not received */
-    bool braked;      /* the router wants no more for now */
+    bool blocked;   /* the kernel did not take all: libwebsockets calls back when there is room */
+    bool to_drain;  /* the router was told that there is no room: it is told when there is */
+    bool tcp_ended; /* the peer ended its half of TCP */
+    bool deaf;      /* what the peer still sends is not received */
+    bool braked;    /* the router wants no more for now */
     bool waits_for_room; /* requests of all take too much memory: its message is read on later */
     bool throttled;      /* it has made too many requests: no more for now */
 };

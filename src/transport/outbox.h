@@ -20,7 +20,9 @@ enum {
 
 enum frame_opcode {
     FRAME_TEXT = 0x1,
-    FRAME_PING = 0x9
+    FRAME_CLOSE = 0x8,
+    FRAME_PING = 0x9,
+    FRAME_PONG = 0xa
 };
 
 /* Write the header of an unfragmented frame with 'len' bytes of payload. Returns its size. */

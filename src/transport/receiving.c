@@ -8,8 +8,13 @@ enum {
     READS_A_TURN = 16
 }; /* of one connection, before others have theirs */
 
+/* Of one that closes, the peer's close frame has to be read; behind the end of its half of TCP
+ * there is nothing more, which the loop would go on saying. */
 bool connection_is_stopped(const struct connection *connection)
 {
+    if (connection->tcp_ended || connection->state == CONNECTION_CLOSING) {
+        return connection->tcp_ended;
+    }
     return connection->braked || connection->throttled || connection->waits_for_room ||
            connection->slowness.unheard;
 }

@@ -2,9 +2,8 @@
  *
  * The number of system calls decides how fast the server is. So nothing is written when the
  * router says it: frames gather in the outbox of each connection, and before the loop sleeps
- * each outbox is written in one send(). libwebsockets writes its own pongs and close frames, and
- * the rest of a frame that the kernel took in part
- * (docs/decisions/0003-one-write-a-turn.md). */
+ * each outbox is written in one send(), pongs and close frames included. libwebsockets writes the
+ * rest of a frame that the kernel took in part (docs/decisions/0003-one-write-a-turn.md). */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,10 +14,11 @@
 #include "transport/state.h"
 
 enum {
+    CLOSE_PROTOCOL_ERROR = 1002,
+    CLOSE_NOT_UTF8 = 1007,
     CLOSE_POLICY = 1008,
-    HELD_OVERHEAD = 64,       /* bytes that libwebsockets adds to what it keeps */
-    CLOSE_TIMEOUT_MS = 2000,  /* for the peer to answer our close frame */
-    CLOSE_UNANSWERED_MS = 100 /* for our close frame to leave */
+    HELD_OVERHEAD = 64,     /* bytes that libwebsockets adds to what it keeps */
+    CLOSE_TIMEOUT_MS = 2000 /* for what waits, our close frame and the peer's answer */
 };
 
 _Static_assert((int)WHEEL_TICK_MS == (int)ROUTER_TICK_MS, "one tick serves both");
@@ -109,14 +109,14 @@ void connection_offer(struct connection *connection)
 }
 
 /* [WS-12] Write, then judge: what was not offered to the kernel yet makes no slow reader. */
-static void append(struct connection *connection, struct str text)
+static void append(struct connection *connection, enum frame_opcode opcode, struct str payload)
 {
     struct transport *transport = connection->transport;
     size_t size_max = transport->options.outbox_size_max;
-    if (connection_waiting(connection) + FRAME_HEADER_SIZE_MAX + text.len > size_max) {
+    if (connection_waiting(connection) + FRAME_HEADER_SIZE_MAX + payload.len > size_max) {
         connection_offer(connection);
     }
-    outbox_append(&connection->outbox, FRAME_TEXT, text);
+    outbox_append(&connection->outbox, opcode, payload);
     connection_count_outbox(connection);
     mark_to_flush(connection);
     if (connection_waiting(connection) > size_max) {
@@ -125,6 +125,14 @@ static void append(struct connection *connection, struct str text)
     if (transport->outboxes_size > transport->options.outboxes_size_max) {
         connection_offer(connection);
         outboxes_limit(transport);
+    }
+}
+
+void connection_pong(struct connection *connection, struct str payload)
+{
+    if (sends(connection)) {
+        append(connection, FRAME_PONG, payload);
+        slow_reader_asks(connection);
     }
 }
 
@@ -138,7 +146,7 @@ static void send_reply(struct sink *sink, conn_id conn, const struct reply *repl
     struct connection *connection = find(sink, conn);
     if (sends(connection)) {
         char text[REPLY_SIZE_MAX];
-        append(connection, (struct str){text, reply_write(reply, text)});
+        append(connection, FRAME_TEXT, (struct str){text, reply_write(reply, text)});
     }
 }
 
@@ -159,7 +167,7 @@ static void send_delivery(struct sink *sink, const conn_id *conns, size_t n,
     for (size_t i = 0; i < n; i++) {
         struct connection *connection = find(sink, conns[i]);
         if (sends(connection)) {
-            append(connection, text);
+            append(connection, FRAME_TEXT, text);
         }
     }
 }
@@ -217,24 +225,15 @@ const struct sink_ops transport_sink_ops = {
     .receive_more = receive_more,
 };
 
-static bool is_to_close(const struct connection *connection)
-{
-    return connection->close_code != 0 || connection->peer_closed;
-}
-
-/* Our close waits until all has left; the peer's does not, for a peer that leaves may not read
- * any more. */
+/* A close waits until all that was said before has left. */
 static void flush(struct connection *connection)
 {
-    if (connection->state != CONNECTION_OPEN) {
-        return;
-    }
     connection_offer(connection);
-    if (connection->to_drain && has_room(connection)) {
+    if (connection->state == CONNECTION_OPEN && connection->to_drain && has_room(connection)) {
         connection->to_drain = false;
         router_drained(connection->transport->router, connection->id);
     }
-    if (connection->peer_closed || (connection->close_code != 0 && !connection->blocked)) {
+    if (connection->close_code != 0) {
         transport_attend(connection);
     }
 }
@@ -269,13 +268,8 @@ void connection_writeable(struct connection *connection)
 /* Neither what waits to leave nor the peer's answer is waited for without end. */
 static void limit_close(struct connection *connection)
 {
-    /* A peer whose close frame was dropped sends no other; of a stream that is lost, none can be
-     * told. */
-    const struct frame_guard *guard = &connection->guard;
-    bool no_answer = guard->close_dropped || guard->state == GUARD_LOST;
-    uint64_t timeout_ms = no_answer ? CLOSE_UNANSWERED_MS : CLOSE_TIMEOUT_MS;
     deadline_set(&connection->transport->wheel, &connection->deadline,
-                 loop_now_ms(connection->loop) + timeout_ms);
+                 loop_now_ms(connection->loop) + CLOSE_TIMEOUT_MS);
 }
 
 void connection_close(struct connection *connection, uint16_t code)
@@ -288,13 +282,6 @@ void connection_close(struct connection *connection, uint16_t code)
     }
 }
 
-void connection_peer_closed(struct connection *connection)
-{
-    connection->peer_closed = true;
-    connection->deaf = true;
-    mark_to_flush(connection);
-}
-
 void connection_kill(struct connection *connection)
 {
     /* What the kernel did not take, libwebsockets waits to write, and asks again for as long.
@@ -304,25 +291,50 @@ void connection_kill(struct connection *connection)
     lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
-/* Hand the close over to libwebsockets, which sends the close frame and waits for the peer's. To
- * the router the connection has ended: its traces must not wait for a peer that does not answer
- * ([ID-3]). */
+static void append_close(struct connection *connection)
+{
+    uint16_t code = connection->close_code;
+    const char payload[] = {(char)(code >> 8), (char)(code & 0xff)};
+    size_t len = code == FRAME_GUARD_NO_CODE ? 0 : sizeof payload;
+    outbox_append(&connection->outbox, FRAME_CLOSE, (struct str){payload, len});
+    connection_count_outbox(connection);
+}
+
+/* Our close frame is the last that is sent. To the router the connection has ended: its traces
+ * must not wait for a peer that does not answer ([ID-3]). */
 static void begin_close(struct connection *connection)
 {
-    struct transport *transport = connection->transport;
-    conn_id id = connection->id;
+    append_close(connection);
+    connection_offer(connection);
     connection->state = CONNECTION_CLOSING;
-    connection->guard.close_passes = true;
     limit_close(connection);
-    outbox_clear(&connection->outbox); /* nothing more is sent */
-    connection_count_outbox(connection);
     inbox_clear(connection);
-    lws_rx_flow_control(connection->wsi, 1); /* the peer's close frame has to be read */
-    if (!connection->peer_closed) {
-        lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code, NULL, 0);
-        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    connection_receive_more(connection);
+    router_closed(connection->transport->router, connection->id);
+}
+
+/* Has it said more than a close frame that is as it should be? */
+static bool may_say_more(const struct connection *connection)
+{
+    uint16_t code = connection->guard.close_code;
+    return code == CLOSE_PROTOCOL_ERROR || code == CLOSE_NOT_UTF8 ||
+           connection_has_unread(connection);
+}
+
+/* Once both close frames have gone their ways, or no other is to be expected, the server ends TCP:
+ * RFC 6455 section 7.1.1. Of a peer that goes on sending, the socket is closed a little later: with
+ * bytes unread, a reset could overtake the close frame. */
+static void end_tcp(struct connection *connection)
+{
+    bool is_done = connection->tcp_ended || connection->guard.peer_is_done;
+    if (connection->outbox.len > 0 || connection->blocked || !is_done) {
+        return;
     }
-    router_closed(transport->router, id);
+    if (connection->tcp_ended || !may_say_more(connection)) {
+        connection_kill(connection);
+    } else {
+        (void)shutdown(connection->socket, SHUT_WR);
+    }
 }
 
 /* A peer that has left and read nothing before, to which libwebsockets would go on writing. */
@@ -331,17 +343,27 @@ static bool is_to_kill(const struct connection *connection)
     return connection->tcp_ended && connection->blocked;
 }
 
+/* The replies and the deliveries before it have left, or were given up; or the peer has closed, and
+ * they leave while it is no device any more. */
+static bool is_to_close(const struct connection *connection)
+{
+    return connection->close_code != 0 &&
+           (!connection->blocked || connection->outbox.len == 0 || connection->guard.peer_is_done);
+}
+
 static void attend(struct connection *connection)
 {
     if (is_to_kill(connection)) {
         connection_kill(connection);
-    } else if (connection->state == CONNECTION_OPEN && is_to_close(connection)) {
+        return;
+    }
+    if (connection->state == CONNECTION_OPEN && is_to_close(connection)) {
         begin_close(connection);
-    } else if (connection->state == CONNECTION_OPEN && connection->guard.broken &&
-               !connection->deaf) {
-        connection->deaf = true;
-        router_received_broken(connection->transport->router, connection->id,
-                               LWS_CLOSE_STATUS_PROTOCOL_ERR);
+    }
+    if (connection->state == CONNECTION_CLOSING) {
+        end_tcp(connection);
+    } else if (connection->tcp_ended) {
+        connection_receive_more(connection);
     }
 }
 

@@ -156,7 +156,7 @@ static void offer_all(struct transport *transport)
 static uint64_t guilt_of(const struct connection *connection, uint64_t now_ms)
 {
     bool is_given_up = connection->close_code != 0 && connection->outbox.len == 0;
-    if (connection->state != CONNECTION_OPEN || !connection->blocked || is_given_up) {
+    if (!connection->blocked || is_given_up) {
         return 0;
     }
     uint64_t stuck_ms = now_ms - connection->slowness.moved_ms;

@@ -157,10 +157,8 @@ void connection_watch_life(struct connection *connection);
 /* Close with 'code' once what waits has left. */
 void connection_close(struct connection *connection, uint16_t code);
 
-/* The peer's close frame came, which libwebsockets answers. It is the last that the peer sends;
- * what it asked before takes effect ([ORDER-4]), and what is ready for it in this turn leaves
- * before the answer. */
-void connection_peer_closed(struct connection *connection);
+/* [WS-13] A ping came. */
+void connection_pong(struct connection *connection, struct str payload);
 
 /* End it now, without a word. Not inside the connection's own callbacks. May destroy it before
  * it returns. */

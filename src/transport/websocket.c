@@ -88,11 +88,27 @@ static void received(struct connection *connection, struct str piece)
     }
 }
 
+/* The guard's mark: whatever came before has been received. The replies to it come before the
+ * close, which answers the peer's or says that a frame was forbidden. */
+static void stream_ended(struct connection *connection)
+{
+    if (!connection->deaf) {
+        connection->deaf = true;
+        router_received_broken(connection->transport->router, connection->id,
+                               connection->guard.close_code);
+    }
+}
+
 static void ponged(struct connection *connection, struct str payload)
 {
-    if (connection->state == CONNECTION_OPEN) {
-        router_ponged(connection->transport->router, connection->id, payload);
+    if (connection->state != CONNECTION_OPEN) {
+        return;
     }
+    if (payload.len <= FRAME_GUARD_MARK_PAYLOAD_SIZE) {
+        stream_ended(connection);
+        return;
+    }
+    router_ponged(connection->transport->router, connection->id, payload);
 }
 
 static void closed(struct connection *connection)
@@ -124,9 +140,6 @@ int websocket_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         connection_writeable(connection);
-        return 0;
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        connection_peer_closed(connection);
         return 0;
     case LWS_CALLBACK_CLOSED:
         closed(connection);

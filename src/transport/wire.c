@@ -13,6 +13,10 @@
 #include "chat/mem.h"
 #include "transport/state.h"
 
+enum {
+    READ_SIZE_MIN = FRAME_GUARD_HELD_MAX + 1 + FRAME_GUARD_MARK_SIZE
+};
+
 /* Indexed by the kernel's number of the socket, which is right here: it is looked up only while
  * it is open. */
 static struct connection **attached;
@@ -76,38 +80,82 @@ static ssize_t read_head(void *buffer, size_t size)
     return (ssize_t)n;
 }
 
+static void answer_ping(void *connection, struct str payload)
+{
+    connection_pong(connection, payload);
+}
+
+static ssize_t nothing_yet(void)
+{
+    errno = EAGAIN;
+    return -1;
+}
+
+/* libwebsockets drops the connection as soon as it hears of the end, with the replies that are
+ * still due. So it hears of it only where the end comes too early, or nothing is due. */
+static ssize_t read_end(struct connection *connection, uint8_t *buffer)
+{
+    size_t n_passed = 0;
+    connection->tcp_ended = true;
+    transport_attend(connection); /* later, when libwebsockets has had its chance */
+    if (connection->state != CONNECTION_OPEN ||
+        !frame_guard_end(&connection->guard, buffer, &n_passed)) {
+        return 0;
+    }
+    return n_passed > 0 ? (ssize_t)n_passed : nothing_yet();
+}
+
+/* 'size' has room for what is held, one byte more, and the mark. */
 static ssize_t read_guarded(struct connection *connection, uint8_t *buffer, size_t size, int flags)
 {
-    size_t n_held = 0;
-    assert(size >= 2);
-    if (frame_guard_take_held(&connection->guard, buffer)) {
-        n_held = 1;
-    }
-    ssize_t n = recvfrom(connection->socket, buffer + n_held, size - n_held, flags, NULL, NULL);
+    struct frame_guard *guard = &connection->guard;
+    uint8_t held[FRAME_GUARD_HELD_MAX];
+    size_t n_held = guard->n_held;
+    size_t room = size - n_held - FRAME_GUARD_MARK_SIZE;
+    ssize_t n = recvfrom(connection->socket, buffer + n_held, room, flags, NULL, NULL);
     if (n == 0) {
-        connection->tcp_ended = true;
-        transport_attend(connection); /* later, when libwebsockets has had its chance */
+        return read_end(connection, buffer);
     }
-    if (n <= 0) {
-        if (n_held == 1) {
-            connection->guard.held = true; /* its byte still stands there */
-        }
+    if (n < 0) {
         return n;
     }
     connection_heard(connection);
-    if ((size_t)n + n_held == size) {
+    if ((size_t)n == room) {
         connection_read_full(connection);
     }
-    bool was_broken = connection->guard.broken;
-    size_t n_passed = frame_guard_pass(&connection->guard, buffer, (size_t)n + n_held);
-    if (connection->guard.broken && !was_broken) {
-        transport_attend(connection); /* later, for what was sent before comes first */
+    bool was_done = guard->peer_is_done;
+    frame_guard_take_held(guard, held);
+    memcpy(buffer, held, n_held);
+    size_t n_passed = frame_guard_pass(guard, buffer, (size_t)n + n_held, answer_ping, connection);
+    if (guard->peer_is_done && !was_done) {
+        transport_attend(connection);
     }
-    if (n_passed == 0) {
-        errno = EAGAIN;
-        return -1;
+    return n_passed > 0 ? (ssize_t)n_passed : nothing_yet();
+}
+
+/* Give what was judged and did not fit before. */
+static ssize_t read_rest(struct wire_rest *rest, uint8_t *buffer, size_t size)
+{
+    size_t n = rest->n < size ? rest->n : size;
+    memcpy(buffer, rest->bytes, n);
+    rest->n -= (uint8_t)n;
+    memmove(rest->bytes, rest->bytes + n, rest->n);
+    return (ssize_t)n;
+}
+
+/* Into however little room: one byte is read, and what it lets through is kept. */
+static ssize_t read_little(struct connection *connection, uint8_t *buffer, size_t size, int flags)
+{
+    uint8_t bytes[READ_SIZE_MIN];
+    size_t one = connection->guard.n_held + 1 + FRAME_GUARD_MARK_SIZE;
+    ssize_t n = read_guarded(connection, bytes, one, flags);
+    if (n <= 0) {
+        return n;
     }
-    return (ssize_t)n_passed;
+    assert((size_t)n <= WIRE_REST_SIZE);
+    connection->rest.n = (uint8_t)n;
+    memcpy(connection->rest.bytes, bytes, (size_t)n);
+    return read_rest(&connection->rest, buffer, size);
 }
 
 ssize_t recv(int socket, void *buffer, size_t size, int flags)
@@ -118,6 +166,15 @@ ssize_t recv(int socket, void *buffer, size_t size, int flags)
     }
     if (head.rest.len > 0 && head.socket == socket) {
         return read_head(buffer, size);
+    }
+    if ((flags & MSG_PEEK) != 0) {
+        return recvfrom(socket, buffer, size, flags, NULL, NULL);
+    }
+    if (connection->rest.n > 0) {
+        return read_rest(&connection->rest, buffer, size);
+    }
+    if (size < READ_SIZE_MIN) {
+        return size == 0 ? 0 : read_little(connection, buffer, size, flags);
     }
     return read_guarded(connection, buffer, size, flags);
 }

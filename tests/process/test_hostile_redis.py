@@ -27,9 +27,25 @@ UIDS = ("alice", "bob", "offline", "{a}%b")
 
 NUMBERS = (
     *("", "x", "0", "-1", "01", "00", "1.5", "1e30", "inf", "-inf", "nan", "+1", " 1", "9007199254740991"),
-    *("9007199254740992", "9223372036854775807", "9223372036854775808", "18446744073709551615", "9" * 40, "3000000000000"),
+    *(
+        "9007199254740992",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+        "9" * 40,
+        "3000000000000",
+    ),
 )
-HALVES = ("0", "1", "01", "1700000000000", "3000000000000", "9007199254740991", "9007199254740992", *NUMBERS[-5:-2])
+HALVES = (
+    "0",
+    "1",
+    "01",
+    "1700000000000",
+    "3000000000000",
+    "9007199254740991",
+    "9007199254740992",
+    *NUMBERS[-5:-2],
+)
 LAST = 18446744073709551615
 
 
@@ -69,8 +85,15 @@ class Vandal:
 
     def key(self) -> bytes:
         keys = sorted(self.redis.scan_iter("chat_*", count=1000))
-        uid = "chat_map_uid_fd:" + self.chance.choice(UIDS).replace("{", "%7B").replace("}", "%7D").replace("%b", "%25b")
-        likely = [f"chat_inbox:{{{uid}}}", f"chat_inbox_state:{{{uid}}}", f"chat_dup:{{{uid}}}:3:bobc", "chat_nodes"]
+        uid = "chat_map_uid_fd:" + self.chance.choice(UIDS).replace("{", "%7B").replace("}", "%7D").replace(
+            "%b", "%25b"
+        )
+        likely = [
+            f"chat_inbox:{{{uid}}}",
+            f"chat_inbox_state:{{{uid}}}",
+            f"chat_dup:{{{uid}}}:3:bobc",
+            "chat_nodes",
+        ]
         return self.chance.choice([*keys, *(name.encode() for name in likely)])
 
     def write(self) -> None:
@@ -80,7 +103,11 @@ class Vandal:
         if chance.random() < 0.25 or kind == b"none":
             self.replace(key, name)
         elif chance.random() < 0.15:
-            self.ask(*chance.choice((("PERSIST", key), ("PEXPIRE", key, 1), ("PEXPIRE", key, 10**15), ("DEL", key))))
+            self.ask(
+                *chance.choice(
+                    (("PERSIST", key), ("PEXPIRE", key, 1), ("PEXPIRE", key, 10**15), ("DEL", key))
+                )
+            )
         else:
             self.change(key, kind)
 
@@ -100,14 +127,32 @@ class Vandal:
         elif kind == b"list":
             self.ask("RPUSH", key, value)
         elif kind == b"set":
-            self.ask(*chance.choice((("SADD", key, value), ("SPOP", key), ("SADD", key, *(garbage(chance) for _ in range(300))))))
+            self.ask(
+                *chance.choice(
+                    (
+                        ("SADD", key, value),
+                        ("SPOP", key),
+                        ("SADD", key, *(garbage(chance) for _ in range(300))),
+                    )
+                )
+            )
         elif kind == b"zset":
-            score = chance.choice(("inf", "-inf", "0", "1e300", str(int(time.time() * 1000) + chance.randrange(-(10**6), 10**6))))
+            score = chance.choice(
+                (
+                    "inf",
+                    "-inf",
+                    "0",
+                    "1e300",
+                    str(int(time.time() * 1000) + chance.randrange(-(10**6), 10**6)),
+                )
+            )
             members = self.redis.zrange(key, 0, -1) or [value]
             member = chance.choice((value, chance.choice(members), b"ghost-%016x" % chance.getrandbits(64)))
             self.ask(*chance.choice((("ZADD", key, score, member), ("ZREM", key, member))))
         elif kind == b"hash":
-            field = chance.choice((*self.redis.hkeys(key), b"last", b"confirmed", b"trimmed", b"created", value))
+            field = chance.choice(
+                (*self.redis.hkeys(key), b"last", b"confirmed", b"trimmed", b"created", value)
+            )
             self.ask(*chance.choice((("HSET", key, field, garbage(chance)), ("HDEL", key, field))))
         else:
             self.change_stream(key, garbage(chance))
@@ -115,7 +160,11 @@ class Vandal:
     def change_stream(self, key: bytes, value: bytes) -> None:
         chance = self.chance
         if chance.random() < 0.2:
-            self.ask(*chance.choice((("XSETID", key, entry_id(chance)), ("XTRIM", key, "MAXLEN", 0), ("XSETID", key, "0-0"))))
+            self.ask(
+                *chance.choice(
+                    (("XSETID", key, entry_id(chance)), ("XTRIM", key, "MAXLEN", 0), ("XSETID", key, "0-0"))
+                )
+            )
             return
         fields = chance.choice(
             (

@@ -14,7 +14,7 @@ static void test_new_connection_is_in_its_handshake_and_was_heard_now(void **sta
     assert_int_equal(connection->id, 7);
     assert_int_equal(connection->socket, 3);
     assert_int_equal(connection->state, CONNECTION_HANDSHAKE);
-    assert_int_equal(connection->guard.state, GUARD_FIRST);
+    assert_int_equal(connection->guard.state, GUARD_FRAME);
     assert_int_equal(connection->heard_ms, loop_now_ms(f->loop));
     connection_destroy(connection);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "chat/mem.h"
 
@@ -164,6 +165,29 @@ static void test_ping_is_answered_with_its_payload(void **state)
     then_frame(client, PONG, ((struct str){payload, sizeof payload}));
     when_sends(client, PING, STR(""));
     then_frame(client, PONG, STR(""));
+}
+
+/* [WS-13] Each of several in one segment, in order; and whatever else is read from. */
+static void test_pings_in_one_segment_are_all_answered(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *client = given_client(f);
+    struct bytes bytes = {0};
+    char payload[] = "p00";
+    for (int i = 0; i < 100; i++) {
+        payload[1] = (char)('0' + i / 10);
+        payload[2] = (char)('0' + i % 10);
+        add_frame(&bytes, PING, str_of(payload));
+    }
+
+    when_sends_all(client, &bytes);
+
+    for (int i = 0; i < 100; i++) {
+        payload[1] = (char)('0' + i / 10);
+        payload[2] = (char)('0' + i % 10);
+        then_frame(client, PONG, str_of(payload));
+    }
 }
 
 /* A msg of exactly 'size' bytes, from alice to herself; its body is a string of 'x'. Caller
@@ -349,6 +373,139 @@ static void test_what_came_before_a_close_is_answered_before_it(void **state)
     then_n_signed(f, 1);
 }
 
+enum {
+    MANY = 500 /* more than may be in flight */
+};
+
+/* [ORDER-4] However many, and whatever way the stream ends: by a close frame with a code or
+ * without, by a broken one or another frame that is forbidden, or by the end of TCP. */
+static void test_replies_to_what_came_before_the_end_come_before_the_close(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    static const struct {
+        struct str end;
+        struct str close;
+    } ends[] = {
+        {STR_INIT("\x88\x82\0\0\0\0\x03\xe8"), STR_INIT("\x03\xe8")},
+        {STR_INIT("\x88\x80\0\0\0\0"), STR_INIT("")},
+        {STR_INIT("\x88\x82\0\0\0\0\x13\x88"), STR_INIT("\x03\xea")},
+        {STR_INIT("\x81\x02{}"), STR_INIT("\x03\xea")},
+        {STR_INIT(""), STR_INIT("")},
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct client *alice = given_user(f, "alice");
+        struct bytes bytes = {0};
+        for (int n = 0; n < MANY; n++) {
+            add_frame(&bytes, TEXT, STR(MSG("nobody", "1")));
+        }
+        add_bytes(&bytes, ends[i].end);
+        when_sends_all(alice, &bytes);
+        if (ends[i].end.len == 0) {
+            shutdown(alice->fd, SHUT_WR);
+        }
+
+        for (int n = 0; n < MANY; n++) {
+            then_text(alice, SENT);
+        }
+        then_frame(alice, CLOSE, ends[i].close);
+    }
+    then_n_signed(f, 0);
+}
+
+/* Also if the store takes its time, and the peer has ended its half of TCP behind its close. */
+static void test_close_waits_for_replies_that_are_late(void **state)
+{
+    struct fixture *f = *state;
+    static struct fake_store store; /* outlives the teardown */
+    fake_store_init(&store);
+    given_server_on(f, &store.base);
+    struct client *client = given_client(f);
+
+    when_says(client, SIGN("alice"));
+    when_sends(client, CLOSE, STR("\x03\xe8"));
+    shutdown(client->fd, SHUT_WR);
+    run_for(f, 50);
+    client_read(client);
+    assert_int_equal(client->n_in, 0);
+    fake_store_answer(&store);
+
+    then_text(client, SIGNED("1"));
+    then_frame(client, CLOSE, STR("\x03\xe8"));
+    then_ended(client);
+    run_for(f, 5);
+    fake_store_fini(&store);
+}
+
+/* What stands behind a close frame is not processed. */
+static void test_requests_behind_a_close_are_not_received(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *bob = given_user(f, "bob");
+    struct client *alice = given_user(f, "alice");
+    struct bytes bytes = {0};
+    add_frame(&bytes, CLOSE, STR("\x03\xe8"));
+    add_frame(&bytes, TEXT, STR(MSG("bob", "1")));
+    add_frame(&bytes, PING, STR("p"));
+    add_frame(&bytes, CLOSE, STR("\x03\xe9"));
+
+    when_sends_all(alice, &bytes);
+
+    then_frame(alice, CLOSE, STR("\x03\xe8"));
+    then_ended(alice);
+    then_nothing(bob);
+}
+
+/* [REPLY-1] Its reply comes, and the close is the illegal request's. */
+static void test_illegal_request_before_a_forbidden_frame_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    static const struct str broken[] = {
+        STR_INIT("\x81\x02{}"),
+        STR_INIT("\x82\xff\x80\0\0\0\0\0\0\0"),
+        STR_INIT("\x88\x81\0\0\0\0\x03"),
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        struct client *alice = given_user(f, "alice");
+        struct bytes bytes = {0};
+        add_frame(&bytes, TEXT, STR("{}"));
+        add_bytes(&bytes, broken[i]);
+
+        when_sends_all(alice, &bytes);
+
+        then_text(alice, ILLEGAL);
+        then_frame(alice, CLOSE, STR("\x03\xf0"));
+    }
+}
+
+/* [WS-14], [WS-15] Neither echoed nor waited for. */
+static void test_close_that_is_broken_ends_the_connection_at_once(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    static const struct {
+        struct str payload;
+        struct str close;
+    } closes[] = {
+        {STR_INIT("\x03"), STR_INIT("\x03\xea")},
+        {STR_INIT("\xff\xff"), STR_INIT("\x03\xea")},
+        {STR_INIT("\x03\xed"), STR_INIT("\x03\xea")},
+        {STR_INIT("\x03\xe8\xff"), STR_INIT("\x03\xef")},
+    };
+    for (size_t i = 0; i < sizeof closes / sizeof closes[0]; i++) {
+        struct client *client = given_client(f);
+        uint64_t before_ms = clock_ms();
+
+        when_sends(client, CLOSE, closes[i].payload);
+
+        then_frame(client, CLOSE, closes[i].close);
+        then_ended(client);
+        assert_true(clock_ms() - before_ms < 1000);
+    }
+}
+
 /* [ID-3] */
 static void test_connection_that_breaks_leaves_no_trace(void **state)
 {
@@ -406,6 +563,7 @@ int main(void)
         TRANSPORT_TEST(test_fragments_are_one_message_and_a_ping_between_is_answered),
         TRANSPORT_TEST(test_messages_in_one_segment_are_answered_in_order),
         TRANSPORT_TEST(test_ping_is_answered_with_its_payload),
+        TRANSPORT_TEST(test_pings_in_one_segment_are_all_answered),
         TRANSPORT_TEST(test_pong_reaches_the_router),
         TRANSPORT_TEST(test_message_of_the_greatest_size_is_accepted),
         TRANSPORT_TEST(test_message_one_byte_too_long_is_closed_with_1009),
@@ -416,6 +574,11 @@ int main(void)
         TRANSPORT_TEST(test_close_is_answered_with_its_code),
         TRANSPORT_TEST(test_close_without_a_code_is_answered),
         TRANSPORT_TEST(test_what_came_before_a_close_is_answered_before_it),
+        TRANSPORT_TEST(test_replies_to_what_came_before_the_end_come_before_the_close),
+        TRANSPORT_TEST(test_close_waits_for_replies_that_are_late),
+        TRANSPORT_TEST(test_requests_behind_a_close_are_not_received),
+        TRANSPORT_TEST(test_illegal_request_before_a_forbidden_frame_is_answered),
+        TRANSPORT_TEST(test_close_that_is_broken_ends_the_connection_at_once),
         TRANSPORT_TEST(test_connection_that_breaks_leaves_no_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "transport/state.h"
+#include "transport/wire.h"
 
 #define MASK "\x01\x02\x03\x04"
 
@@ -23,6 +24,7 @@ static const struct {
     {"a fragmented ping", STR_INIT("\x09\x80" MASK)},
     {"a continuation of nothing", STR_INIT("\x80\x80" MASK)},
     {"a text within a text", STR_INIT("\x01\x80" MASK "\x81\x80" MASK)},
+    {"a length that is not minimal", STR_INIT("\x81\xfe\x00\x02" MASK "{}")},
     {"a length beyond 63 bits", STR_INIT("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff" MASK)},
 };
 
@@ -132,13 +134,53 @@ static void test_held_byte_outlives_a_read_of_nothing(void **state)
     add_frame(&bytes, TEXT, STR(SIGN("alice")));
     when_sends_bytes(client, (struct str){(char *)bytes.memory, 1});
     run_for(f, 10);
-    assert_true(connection->guard.held);
+    assert_int_equal(connection->guard.n_held, 1);
 
     char buffer[16];
     assert_int_equal(recv(connection->socket, buffer, sizeof buffer, 0), -1);
     when_sends_bytes(client, (struct str){(char *)bytes.memory + 1, bytes.len - 1});
 
     then_text(client, SIGNED("1"));
+    free(bytes.memory);
+}
+
+/* Into however little room: what has passed and finds none is kept. */
+static void test_reads_of_any_size_pass_the_same_bytes(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    (void)given_client(f);
+    struct connection *connection = id_table_get(f->transport->connections, 1);
+    int kept = connection->socket;
+    struct bytes bytes = {0};
+    char large[200];
+    memset(large, 'x', sizeof large);
+    add_frame(&bytes, TEXT, ((struct str){large, sizeof large}));
+    add_frame(&bytes, PING, STR("p"));
+    add_frame(&bytes, TEXT_MORE, STR("ab"));
+    size_t n_data = bytes.len - 7;
+    add_bytes(&bytes, STR("\x81\x80")); /* a text within a text */
+    for (size_t size = 1; size < 20; size++) {
+        int pair[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        assert_int_equal(send(pair[0], bytes.memory, bytes.len, 0), bytes.len);
+        struct connection reader = *connection;
+        uint8_t got[300];
+        size_t n_got = 0;
+        reader.socket = pair[1];
+        reader.state = CONNECTION_CLOSING; /* so that it does nothing but read */
+        reader.guard = (struct frame_guard){0};
+        wire_attach(&reader, STR(""));
+        for (size_t i = 0; i < 2 * bytes.len; i++) {
+            ssize_t n = recv(pair[1], got + n_got, size, 0);
+            n_got += n > 0 ? (size_t)n : 0;
+        }
+        wire_detach(&reader);
+        assert_int_equal(n_got, n_data + FRAME_GUARD_MARK_SIZE);
+        close(pair[0]);
+        close(pair[1]);
+    }
+    assert_int_equal(connection->socket, kept);
     free(bytes.memory);
 }
 
@@ -278,6 +320,7 @@ int main(void)
         TRANSPORT_TEST(test_close_of_a_lost_stream_is_not_waited_for),
         TRANSPORT_TEST(test_conversation_byte_by_byte),
         TRANSPORT_TEST(test_held_byte_outlives_a_read_of_nothing),
+        TRANSPORT_TEST(test_reads_of_any_size_pass_the_same_bytes),
         TRANSPORT_TEST(test_frames_in_the_segment_of_the_upgrade_are_received),
         TRANSPORT_TEST(test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_1002),
         TRANSPORT_TEST(test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection),
