@@ -437,6 +437,10 @@ deliveries-swapped            ORDER-2  a device gets each second message before 
 second-device-late            ORDER-2  the second device gets each odd message 50 ms later
 reply-before-delivery         ORDER-3  the reply comes before the delivery to oneself
 late-300-ms                   ORDER-3  all deliveries come 300 ms late
+move-leaves-first             ORDER-5  who moves leaves the old uid 5 ms before it is a device of the new one
+move-joins-first              ORDER-5  who moves is a device of both uids for 5 ms
+move-loses-in-flight          ORDER-5  what is sent to a uid within 5 ms after a device moved away is lost
+end-loses-in-flight           ORDER-5  what is sent to a uid within 5 ms after a device ended is lost
 close-drops-waiting           ORDER-4  what waits when the close frame comes is dropped
 close-drops-last              ORDER-4  the last request before the close frame is dropped
 close-stops-deliveries        ORDER-4  what waits when the close frame comes is answered but not delivered

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -203,6 +204,7 @@ class FaultyServer(Server):
         self._broken: set[Connection] = set()  # of which it has not been noticed yet
         self._stash: dict[Connection, list[Message | Ending]] = defaultdict(list)
         self._doubled: Counter[tuple[str, str]] = Counter()
+        self._closed_until: defaultdict[str, float] = defaultdict(float)  # of a uid, for faults of ORDER-5
         self._muted: set[tuple[str, str]] = set()
         self._also: dict[str, dict[str, Connection]] = defaultdict(dict)
         self._last_text: dict[str, str] = {}
@@ -245,6 +247,8 @@ class FaultyServer(Server):
         if connection in self._open:
             self._open.remove(connection)
         self._closed_uid = connection.uid or self._closed_uid
+        if fault("end-loses-in-flight") and connection.uid is not None:
+            self._closed_until[connection.uid] = time.monotonic() + 0.005
         for devices in self._also.values():
             devices.pop(connection.fd, None)
         by_close = connection.last_close is not None
@@ -558,6 +562,8 @@ class FaultyServer(Server):
             return failed("unavailable", request.cid)
         if fault("move-refused") and before not in (None, uid):
             return done(SIGNED, request.cid, token=self._new_token(connection))
+        if before not in (None, uid):
+            await self._while_moving(connection, uid)
         if (
             not (fault("sign-takes-effect-late") or fault("move-takes-effect-late"))
             or before == uid
@@ -571,6 +577,17 @@ class FaultyServer(Server):
         if fault("device-before-reply"):
             await asyncio.sleep(0.03)
         return text
+
+    async def _while_moving(self, connection: Connection, uid: str) -> None:
+        """What takes effect at one moment in a right server. [ORDER-5]"""
+        if fault("move-leaves-first"):
+            self._unbind(connection)
+            await asyncio.sleep(0.005)
+        if fault("move-joins-first"):
+            self._devices.setdefault(uid, {})[connection.fd] = connection
+            await asyncio.sleep(0.005)
+        if fault("move-loses-in-flight") and connection.uid is not None:
+            self._closed_until[connection.uid] = time.monotonic() + 0.005
 
     def _after_sign(self, connection: FaultyConnection, before: str | None, uid: str) -> None:
         connection.was_signed = True
@@ -750,6 +767,8 @@ class FaultyServer(Server):
         devices += [d for d in self._also.get(to, {}).values() if d not in devices]
         devices += [d for d in devices for _ in range(self._doubled[(d.fd, to)])]
         devices = self._fewer(devices, sender, to)
+        if time.monotonic() < self._closed_until[to]:
+            return []
         return devices + [d for d in self._more(sender, to) if d not in devices]
 
     def _fewer(self, devices: list[Connection], sender: FaultyConnection, to: str) -> list[Connection]:

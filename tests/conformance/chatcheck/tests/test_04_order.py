@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from typing import Any
 
 import pytest
 
-from chatcheck.claims import claims, echoed, refuses
-from chatcheck.conversation import dump
+from chatcheck.claims import claims, echoed, from_now_on, refuses, serves_history
+from chatcheck.conversation import Conversation, dump
 from chatcheck.raw_client import CLOSE, RawClient, build_frame
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
-from chatcheck.verdict import not_applicable
+from chatcheck.verdict import Mismatch, not_applicable
 
 NORMAL_CLOSURE = (1000).to_bytes(2, "big")
 # In one write a server finds many requests in what it has read; in many it may have one before the next.
@@ -254,3 +256,169 @@ def test_requests_before_a_close_take_effect_when_the_client_library_closes(serv
         for body in bodies:
             bob.expect_delivery(body, alice.uid)
     bob.fence()
+
+
+# ORDER-5: what is on its way while a device signs, moves or ends.
+
+
+class Stream:
+    """Msgs of two senders, to one uid and another in turns, of which a test sends some at a time."""
+
+    def __init__(self, server: Server, *uids: str) -> None:
+        self.uids = uids
+        self._senders = [server.signed(), server.signed()]
+        self._sent: list[tuple[str, list[object]]] = []  # to whom, and what
+        self._mark = fresh()
+
+    def send(self, n: int) -> None:
+        """Send so many with each sender, without waiting for a reply."""
+        for _ in range(n):
+            to = self.uids[len(self._sent) // len(self._senders) % len(self.uids)]
+            for number, sender in enumerate(self._senders):
+                body: list[object] = [self._mark, number, len(self._sent)]
+                sender.send(type="msg", to=to, body=body)
+                self._sent.append((to, body))
+
+    def end(self) -> None:
+        """See the replies; then one more message to each uid, which comes last."""
+        for sender in self._senders:
+            for _ in range(len(self._sent) // len(self._senders)):
+                sender.expect_reply(1)
+        for uid in self.uids:
+            self._senders[0].msg(uid, self._mark)
+
+    def expect_all(self, device: Conversation, uid: str) -> None:
+        """The device, which stayed, gets all that was sent to its uid, once, and what each sent in order."""
+        assert self.rest_of(device) == [self.of(number, uid) for number in range(len(self._senders))]
+
+    def of(self, number: int, uid: str) -> list[object]:
+        """What this sender has sent to the uid."""
+        return [body for to, body in self._sent if to == uid and body[1] == number]
+
+    def rest_of(self, device: Conversation) -> list[list[object]]:
+        """What a device gets until the last message, of each sender."""
+        got: list[list[object]] = [[] for _ in self._senders]
+        while (body := device.recv()["body"]) != self._mark:
+            got[body[1]].append(body)
+        return got
+
+    def until_reply(self, device: Conversation) -> list[list[object]]:
+        """What a device gets before the reply to its sign, of each sender."""
+        got: list[list[object]] = [[] for _ in self._senders]
+        while "from" in (message := device.recv()):
+            got[message["body"][1]].append(message["body"])
+        assert message["status"] == 1, message
+        return got
+
+
+@pytest.mark.spec("ORDER-5", "SIGN-6")
+@pytest.mark.limit(60)
+def test_a_device_that_moves_misses_nothing_of_either_uid(server: Server) -> None:
+    """ORDER-5: "Signs, msgs and the ends of connections on one server MUST take effect one after the other,
+    each at one moment, a request between its arrival and its reply: a msg reaches exactly those connections
+    that are devices of `to` at its moment, each before the reply to its next sign."
+
+    To each of two uids in turns, while a device moves from the one to the other: of each sender it gets what
+    was sent to the old uid up to some point, then the reply, and then what was sent to the new uid from that
+    point on. Twin: who stays gets everything.
+
+    SIGN-6: "After a sign with another uid the device MUST be one of the new uid only: from the reply on it
+    gets nothing that is sent to the old one, and sends as the new one."
+    """
+    for number in range(20):
+        old, new = server.uid(), server.uid()
+        mover, *stay = (server.signed(uid) for uid in (old, old, new))
+        stream = Stream(server, old, new)
+        stream.send(number)
+        mover.send(type="sign", uid=new, **from_now_on())
+        stream.send(30)
+        stream.end()
+
+        before = stream.until_reply(mover)
+        mover.uid = new
+        after = stream.rest_of(mover)
+        for sender in range(2):
+            to_old, to_new = stream.of(sender, old), stream.of(sender, new)
+            n, first = len(before[sender]), len(to_new) - len(after[sender])
+            assert before[sender] == to_old[:n], "before the reply: not the first ones to the old uid"
+            assert after[sender] == to_new[first:], "after the reply: not the last ones to the new uid"
+            begins = range(n + 1) if serves_history() else (n - 1, n)  # HIST-8: perhaps earlier
+            assert first in begins, f"{n} of the old uid, but then {first} of the new one are missing"
+        for device, uid in zip(stay, (old, new), strict=True):
+            stream.expect_all(device, uid)
+        fence_devices(stay[0])
+        fence_devices(stay[1], mover)
+        for client in (mover, *stay):
+            client.close()
+
+
+@pytest.mark.spec("ORDER-5", "SIGN-4")
+@pytest.mark.limit(60)
+def test_a_device_that_signs_gets_all_from_its_moment_on(server: Server) -> None:
+    """ORDER-5: "Signs, msgs and the ends of connections on one server MUST take effect one after the other,
+    each at one moment, a request between its arrival and its reply: a msg reaches exactly those connections
+    that are devices of `to` at its moment, each before the reply to its next sign."
+
+    A connection that signs amid many messages gets the reply first, and then the last so many. Twin: who is
+    there already gets everything.
+
+    SIGN-4: "From the reply on, every message to the uid MUST reach this device."
+    """
+    for number in range(20):
+        uid = server.uid()
+        stays, comer = server.signed(uid), server.connect()
+        stream = Stream(server, uid)
+        stream.send(number)
+        comer.send(type="sign", uid=uid, **from_now_on())
+        stream.send(30)
+        stream.end()
+
+        assert stream.until_reply(comer) == [[], []]
+        comer.uid = uid
+        for sender, got in enumerate(stream.rest_of(comer)):
+            sent = stream.of(sender, uid)
+            assert got == sent[len(sent) - len(got) :], "after the reply: not the last ones"
+        stream.expect_all(stays, uid)
+        fence_devices(stays, comer)
+        for client in (stays, comer):
+            client.close()
+
+
+def rest_of(device: Conversation) -> list[dict[str, Any]]:
+    """What a device whose connection has ended got before that."""
+    got = []
+    with contextlib.suppress(Mismatch):
+        while True:
+            got.append(device.recv())
+    return got
+
+
+@pytest.mark.spec("ORDER-5")
+@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.limit(60)
+def test_the_end_of_a_device_takes_nothing_from_the_others(server: Server, how: str) -> None:
+    """ORDER-5: "Signs, msgs and the ends of connections on one server MUST take effect one after the other,
+    each at one moment, a request between its arrival and its reply: a msg reaches exactly those connections
+    that are devices of `to` at its moment, each before the reply to its next sign."
+
+    A device ends amid many messages: those that stay get everything, and it has got the first so many.
+    """
+    for number in range(20):
+        uid = server.uid()
+        devices = [server.signed(uid) for _ in range(3)]
+        stream = Stream(server, uid)
+        stream.send(number)
+        getattr(devices[1], how)()
+        stream.send(20)
+        stream.end()
+
+        for device in (devices[0], devices[2]):
+            stream.expect_all(device, uid)
+        got: list[list[object]] = [[], []]
+        for message in rest_of(devices[1]):
+            got[message["body"][1]].append(message["body"])
+        for sender in range(2):
+            assert got[sender] == stream.of(sender, uid)[: len(got[sender])], "not the first ones"
+        fence_devices(devices[0], devices[2])
+        for device in (devices[0], devices[2]):
+            device.close()
