@@ -133,6 +133,15 @@ def test_a_server_that_does_not_start_is_broken(tmp_path: pathlib.Path) -> None:
     assert run.exit_code == 3, run.log
 
 
+def test_a_ca_and_a_slow_start_can_be_given(tmp_path: pathlib.Path) -> None:
+    no_ca = run_action(tmp_path, url="wss://127.0.0.1:1", cafile="no-such.pem")
+    no_time = run_action(tmp_path, start="true {port}", start_wait="0")
+
+    assert (no_ca.exit_code, no_time.exit_code) == (2, 2)
+    assert "--cafile no-such.pem: No such file" in no_ca.log
+    assert "--start-wait: expected a number above 0" in no_time.log
+
+
 def test_an_input_is_never_run_as_a_script(tmp_path: pathlib.Path) -> None:
     run = run_action(tmp_path, start=MODEL, arguments='--only=SIGN-1\n--path=/$(touch "$PWD/run")`touch run`')
 

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 
 from chatcheck.address import Address, CannotConnect
 from chatcheck.channel import Channel
+from chatcheck.report import replay
 from chatcheck.target import Documented, Server, Target
 from chatcheck.timing import set_factor
 from selftest.test_cli import chatcheck
@@ -111,6 +113,30 @@ def test_a_connection_ends_as_its_client_ends_it(tmp_path: Path, version: ssl.TL
         stays.fence()
         alice.msg(stays.uid, "hello")
         stays.expect_delivery("hello", alice.uid)
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])
+def test_a_replay_talks_in_tls_too(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    with server_in_tls(tmp_path, version) as server:
+        alice, bob = server.signed(), server.raw()
+        bob.sign(server.uid())
+        alice.msg(bob.uid, "hello")
+        bob.expect_delivery("hello", alice.uid)
+        bob.half_close()
+        bob.expect_end()
+        script = replay.script(server.transcript.snapshot())
+        assert script is not None
+        (tmp_path / "replay.py").write_text(script)
+        command = [sys.executable, "-I", str(tmp_path / "replay.py"), str(server.address)]
+        trusted = subprocess.run([*command, str(tmp_path / "ca.pem")], capture_output=True, text=True)
+        not_trusted = subprocess.run(command, capture_output=True, text=True)
+
+    assert trusted.returncode == 0, trusted.stderr
+    assert f'B< {{"body":"hello","from":"{alice.uid}"}}' in trusted.stdout
+    assert "B< (end of TCP)" in trusted.stdout.partition("B> (end of TCP)")[2]
+    assert not_trusted.returncode == 1
+    assert "cannot be reached: [SSL: CERTIFICATE_VERIFY_FAILED]" in not_trusted.stderr
+    assert "Traceback" not in not_trusted.stderr
 
 
 @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])

@@ -226,6 +226,8 @@ class Connection:
                 data = self.socket.recv(65536)
             except TimeoutError:
                 return None
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                data = b""
             except OSError as error:
                 self.ended = True
                 return f"(TCP broke: {error.strerror})"
