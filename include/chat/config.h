@@ -34,7 +34,7 @@ struct config {
     uint32_t outboxes_size_max; /* 536870912: 1048576 to 4294967295 bytes of all connections */
     uint32_t connections_max;  /* 0: as many as the limit of open files allows; else 1 to 1000000 */
     uint32_t message_size_max; /* 65536: 65536 to 16777216 bytes ([WS-7]) */
-    uint32_t message_timeout_ms; /* 60000: 1000 to 3600000 */
+    uint32_t message_timeout_ms; /* 60000: 1000 to 3600000 ([WS-20]) */
     uint32_t outbox_size_max; /* 1048576: 66560 to 1073741824 bytes for each connection ([WS-12]) */
     uint32_t ping_interval_ms;     /* 25000: 100 to 3600000 ([WS-10]) */
     uint32_t ping_timeout_ms;      /* 10000: 100 to 3600000 */

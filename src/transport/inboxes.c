@@ -76,7 +76,7 @@ void inbox_clear(struct connection *connection)
 
 /* ---- limits ---- */
 
-/* Nothing of the message is processed. */
+/* [WS-20] Nothing of the message is processed. */
 static void end(struct connection *connection, const char *why)
 {
     log_line(LOG_INFO, "unfinished_message_ended",

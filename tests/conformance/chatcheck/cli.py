@@ -284,6 +284,7 @@ def _pytest_arguments(settings: Settings) -> list[str]:
         "device-limit",
         "connections-limit",
         "ping-wait",
+        "message-wait",
         "refresh-wait",
         "death-wait",
         "confirm-wait",

@@ -112,6 +112,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="documented seconds after which a peer that answers no pings is dropped (else untested)",
     )
     group.addoption(
+        "--message-wait",
+        type=float,
+        help="documented seconds after which a message that does not end is refused (else untested)",
+    )
+    group.addoption(
         "--refresh-wait",
         type=float,
         default=30.0,
@@ -239,6 +244,7 @@ def _make_target(config: pytest.Config) -> Target:
         device_limit=config.getoption("device_limit"),
         connections_limit=config.getoption("connections_limit"),
         ping_wait=config.getoption("ping_wait"),
+        message_wait=config.getoption("message_wait"),
         refresh_wait=config.getoption("refresh_wait"),
         death_wait=config.getoption("death_wait"),
         confirm_wait=config.getoption("confirm_wait"),

@@ -74,6 +74,7 @@ OPTIONS: dict[str, list[Option]] = {
         Option("device-limit", int, "the most devices of a uid, if there is a limit", "N"),
         Option("connections-limit", int, "the most connections, if there is a limit", "N"),
         Option("ping-wait", float, "after how long a peer that answers no ping is dropped", "SECONDS"),
+        Option("message-wait", float, "after how long a message that does not end is refused", "SECONDS"),
         Option("refresh-wait", float, "when what others delete from Redis is back (30)", "SECONDS"),
         Option("death-wait", float, "when a dead server's fds count as stale (12)", "SECONDS"),
         Option("confirm-wait", float, "when deliveries are followed by a ping with their id (1)", "SECONDS"),
@@ -123,6 +124,7 @@ class Settings:
     device_limit: int | None = None
     connections_limit: int | None = None
     ping_wait: float | None = None
+    message_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0
     confirm_wait: float = 1.0

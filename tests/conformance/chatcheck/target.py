@@ -56,6 +56,7 @@ class Documented:
     device_limit: int | None = None
     connections_limit: int | None = None
     ping_wait: float | None = None
+    message_wait: float | None = None
     refresh_wait: float = 30.0
     death_wait: float = 12.0
     confirm_wait: float = 1.0

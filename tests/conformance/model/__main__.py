@@ -31,6 +31,7 @@ def main() -> int:
         redis=arguments.redis,
         message_max=arguments.message_max,
         connections_max=arguments.connections_max,
+        message_timeout=arguments.message_timeout,
         ping_interval=arguments.ping_interval,
         ping_timeout=arguments.ping_timeout,
         refresh=arguments.refresh,
@@ -67,6 +68,7 @@ def _list_faults(as_json: bool) -> int:
 def _arguments() -> argparse.Namespace:
     default = Settings()
     parser = argparse.ArgumentParser(prog="python -m model", description="A model of a chat server.")
+    parser.add_argument("--message-timeout", type=float, help="seconds for a message to end; none: any time")
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0: any free one")
     parser.add_argument("--redis", metavar="URL", help="keep the mapping in this Redis as well")
     parser.add_argument("--message-max", type=int, default=default.message_max, metavar="BYTES")

@@ -142,6 +142,8 @@ refused-with-400              WS-18  above the limit of connections the answer i
 too-many-lost                 WS-19  requests above a number are not answered
 too-many-refused              WS-19  requests above a number are refused
 too-many-closed-1011          WS-19  after a number of requests the connection is closed with 1011
+unfinished-stays              WS-20  a message that does not end is waited for without end
+unfinished-1011               WS-20  a message that does not end is refused with 1011
 type-must-be-first            JSON-1  `type` has to be the first member
 no-space-before-colon         JSON-1  white space before a colon is refused
 newline-refused               JSON-1  only blanks and tabs are white space

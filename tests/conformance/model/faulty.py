@@ -114,7 +114,9 @@ class FaultyConnection(Connection):
         """The right listen() once more, with faults between its lines."""
         ending = Ending(BROKEN)
         try:
-            async for frame in read_frames(self._reader, self._settings.message_max):
+            async for frame in read_frames(
+                self._reader, self._settings.message_max, message_timeout=self._settings.message_timeout
+            ):
                 self._heard = asyncio.get_running_loop().time()
                 if frame.opcode == PING:
                     self._pong(frame.payload)

@@ -160,7 +160,10 @@ def _is_key(key: bytes) -> bool:
 
 
 async def read_frames(
-    reader: asyncio.StreamReader, message_max: int, checks_close: bool = True
+    reader: asyncio.StreamReader,
+    message_max: int,
+    checks_close: bool = True,
+    message_timeout: float | None = None,
 ) -> AsyncIterator[Frame]:
     """Whole messages (fragments put together, text checked for UTF-8) and control frames, to a close frame.
 
@@ -169,6 +172,9 @@ async def read_frames(
     opcode = CONTINUATION  # of the message whose fragments are being collected; CONTINUATION: there is none
     parts = _no_parts()
     n_fragments = 0
+    until: float | None = None  # when the message has to be whole
+    if fault("unfinished-stays"):
+        message_timeout = None
     if fault("message-max-65535"):
         message_max = 65535
     if fault("message-max-32768"):
@@ -178,9 +184,12 @@ async def read_frames(
     while True:
         try:
             room = message_max - (0 if fault("limit-for-each-fragment") else len(parts))
-            frame = await _read_frame(reader, _room_by_fault(opcode, room))
+            async with asyncio.timeout_at(until):
+                frame = await _read_frame(reader, _room_by_fault(opcode, room))
             if checks_close and frame.opcode == CLOSE:
                 _check_close(frame.payload)
+        except TimeoutError:
+            raise Violation(1011 if fault("unfinished-1011") else 1008) from None
         except Violation as violation:
             if fault("too-long-processed") and violation.code == 1009 and parts:
                 yield Frame(True, opcode, bytes(parts))
@@ -212,6 +221,8 @@ async def read_frames(
                 continue
             raise Violation(1002)
         opcode = frame.opcode or opcode
+        if frame.opcode != CONTINUATION and message_timeout is not None:
+            until = asyncio.get_running_loop().time() + message_timeout
         n_fragments = n_fragments + 1 if frame.opcode == CONTINUATION else 1
         if fault("utf8-checked-per-fragment"):
             _checked(opcode, frame.payload)
@@ -223,7 +234,7 @@ async def read_frames(
             if fault("binary-in-fragments-as-text") and n_fragments > 1:
                 opcode = TEXT
             yield Frame(True, opcode, _checked(opcode, bytes(parts)))
-            opcode, parts = CONTINUATION, _no_parts()
+            opcode, parts, until = CONTINUATION, _no_parts(), None
 
 
 _everybodys_parts = bytearray()  # by fault

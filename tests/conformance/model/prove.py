@@ -50,6 +50,7 @@ MODEL_PINGS = "--ping-interval 1 --ping-timeout 1"
 DOCUMENTED_PINGS = "--ping-wait=2"
 BROADCASTER = "--broadcaster=operator"  # for model and suite
 MODEL_CONNECTIONS, DOCUMENTED_CONNECTIONS = "--connections-max 20", "--connections-limit=20"
+MODEL_MESSAGE, DOCUMENTED_MESSAGE = "--message-timeout 1", "--message-wait=1"
 CLAUSES_WITH_PINGS = ("WS-10", "WS-12")
 ALL = ("broadcast", "history", "nodes")
 IN_MEMORY = ("broadcast", "history")
@@ -57,6 +58,7 @@ IN_MEMORY = ("broadcast", "history")
 UNTESTED = {
     ("test_messages_are_retained_for_seven_days", "untested"),
     ("test_a_handshake_above_the_limit_of_connections_is_refused_with_503_or_429", "untested"),
+    ("test_a_message_that_does_not_end_in_time_is_refused_with_1008", "untested"),
     ("test_who_may_not_broadcast_is_denied_and_reaches_nobody", "untested"),
     ("test_a_peer_that_does_not_answer_pings_is_dropped", "untested"),  # [WS-10] is seen with MODEL_PINGS
 }
@@ -216,6 +218,8 @@ def _prove(fault: Fault) -> Verdict:
         model, checks, patience = [*model, MODEL_PINGS], [*checks, DOCUMENTED_PINGS], 1.0
     if fault.clause == "CAST-9":
         model, checks = [*model, BROADCASTER], [*checks, BROADCASTER]
+    if fault.clause == "WS-20":
+        model, checks, patience = [*model, MODEL_MESSAGE], [*checks, DOCUMENTED_MESSAGE], 1.0
     if fault.clause == "WS-18":
         model, checks = [*model, MODEL_CONNECTIONS], [*checks, DOCUMENTED_CONNECTIONS]
     checks += feature_options(fault.features)

@@ -30,6 +30,7 @@ class Settings:
     ping_interval: float = 25.0
     ping_timeout: float = 10.0
     handshake_timeout: float = 10.0
+    message_timeout: float | None = None  # [WS-20]
     linger: float = 1.0  # how long a closed connection may take to end TCP
     refresh: float = 20.0
     features: frozenset[str] = frozenset()
@@ -96,7 +97,9 @@ class Connection:
         """Put every message into the inbox, and an Ending behind the last one."""
         ending = Ending(BROKEN)
         try:
-            async for frame in read_frames(self._reader, self._settings.message_max):
+            async for frame in read_frames(
+                self._reader, self._settings.message_max, message_timeout=self._settings.message_timeout
+            ):
                 self._heard = time.monotonic()
                 if frame.opcode == PING:
                     self._write(PONG, frame.payload)

@@ -1089,6 +1089,38 @@ def are_upgraded(server: Server, n: int) -> bool:
     return all(response is not None and response.status == 101 for response in responses)
 
 
+@pytest.mark.spec("WS-20")
+@pytest.mark.waits
+def test_a_message_that_does_not_end_in_time_is_refused_with_1008(server: Server) -> None:
+    """WS-20: "A server that limits the time in which a message has to end MUST close with 1008 when it has
+    not ended for that documented time, and process nothing of it."
+    """
+    wait = server.documented.message_wait
+    if wait is None:
+        untested("needs --message-wait, the documented time")
+    server.allow(wait + 15)
+    holder, bob = server.raw(), server.signed()
+    holder.sign(server.uid())
+    first, rest = cut(dump({"type": "msg", "to": bob.uid, "body": fresh()}).encode(), 20)
+    holder.send_frame(TEXT, first, fin=False)
+
+    until = deadline(wait + 2)
+    frame = holder.recv_frame("that the connection is closed", until)
+    while frame is not None and frame.opcode == PING:
+        holder.send_frame(PONG, frame.payload)
+        frame = holder.recv_frame("that the connection is closed", until)
+    if frame is None or frame.opcode != CLOSE or frame.close_code != 1008:
+        raise Mismatch("a close frame with 1008", "the end of TCP" if frame is None else str(frame))
+    holder.send_frame(CONT, rest)
+    bob.fence()
+
+    in_time = server.raw()
+    in_time.sign(server.uid())
+    in_time.send_frame(TEXT, first, fin=False)
+    in_time.send_frame(CONT, rest)
+    in_time.expect_reply(1)
+
+
 MANY_REQUESTS = 500
 
 
