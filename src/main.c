@@ -132,6 +132,7 @@ static struct mapping_store *open_store(struct loop *loop, const struct config *
         .messages_max = config->history_messages_max,
         .retention_ms = (uint64_t)config->history_days * 24 * 3600 * 1000,
         .memory_max = config->history_memory_max,
+        .redis_percent_max = config->history_redis_percent_max,
     };
     const struct inbox_limits *limits = config->features.history ? &history : NULL;
     if (!config->has_redis) {

@@ -24,9 +24,10 @@ struct config {
     char node_name[NODE_NAME_SIZE_MAX + 1];       /* config_default_node_name() if not given */
     struct features features;                     /* nodes */
     char broadcasters[BROADCASTERS_SIZE_MAX + 1]; /* uids with commas between; "": everybody */
-    uint32_t history_messages_max; /* 1000: 1000 to 1000000, of each uid ([HIST-15]) */
-    uint32_t history_days;         /* 7: 7 to 3650 */
-    uint32_t history_memory_max;   /* 268435456: 1048576 to 4294967295 bytes, without Redis */
+    uint32_t history_messages_max;      /* 1000: 1000 to 1000000, of each uid ([HIST-15]) */
+    uint32_t history_days;              /* 7: 7 to 3650 */
+    uint32_t history_memory_max;        /* 268435456: 1048576 to 4294967295 bytes, without Redis */
+    uint32_t history_redis_percent_max; /* 75: 1 to 100, of the memory that Redis may use */
     uint32_t connections_per_address_max; /* 0: no such limit; else 1 to 1000000 */
     uint32_t request_rate_max;  /* 0: no such limit; else 1 to 1000000 a second and connection */
     uint32_t request_burst_max; /* 1000: 1 to 1000000 */

@@ -17,6 +17,7 @@ struct inbox_limits {
     uint32_t messages_max; /* of each uid; as many may be unconfirmed ([HIST-16]) */
     uint64_t retention_ms; /* older ones are dropped */
     size_t memory_max;     /* bytes of all inboxes, memory store only: above it ERR_UNAVAILABLE */
+    uint32_t redis_percent_max; /* of what Redis may use: the same, with Redis; 0: no limit */
 };
 
 enum {

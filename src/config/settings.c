@@ -439,6 +439,16 @@ const struct setting settings[N_SETTINGS] = {
      .min = 1048576,
      .max = 4294967295,
      .unit = "bytes"},
+    {.name = "history-redis-percent-max",
+     .metavar = "N",
+     .help = "With Redis: store no more messages while it uses this share of its maxmemory\n"
+             "      (without one, of its machine's memory); then clients are told 'unavailable'.",
+     .type = &number_type,
+     .default_value = "75",
+     .offset = offsetof(struct config, history_redis_percent_max),
+     .min = 1,
+     .max = 100,
+     .unit = "percent"},
 
     {.group = "What a connection may do",
      .name = "message-size-max",

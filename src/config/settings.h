@@ -11,7 +11,7 @@
 #include "chat/err.h"
 
 enum {
-    N_SETTINGS = 26,
+    N_SETTINGS = 27,
     SETTING_NAME_SIZE_MAX = 48,     /* of a name, CHATD_ and terminator included */
     SETTING_PROBLEM_SIZE_MAX = 1536 /* of a problem, terminator included */
 };

@@ -178,6 +178,7 @@ void redis_store_joined(struct redis_store *store)
     redis_greet_the_others(store);
     redis_link_accept(store->link);
     set_state(store, STORE_OPEN);
+    redis_memory_look(store);
     redis_settings_check(store);
 }
 
@@ -198,6 +199,7 @@ static void on_lease_timer(void *ctx)
     if (redis_link_is_connected(store->link) &&
         (store->state == STORE_OPEN || store->is_registering)) {
         redis_lease_renew(store);
+        redis_memory_look(store);
     }
 }
 
@@ -321,6 +323,7 @@ static void use_history(struct redis_store *store, const struct inbox_limits *li
 {
     store->base.inbox = &redis_inbox_ops;
     snprintf(store->messages_max, sizeof store->messages_max, "%" PRIu32, limits->messages_max);
+    store->memory.percent_max = limits->redis_percent_max;
     snprintf(store->retention_ms, sizeof store->retention_ms, "%" PRIu64, limits->retention_ms);
     snprintf(store->dup_ms, sizeof store->dup_ms, "%d", INBOX_DUP_MS);
 }

@@ -5,6 +5,7 @@
  *   redis_send.c    a msg or a broadcast: who gets it; with history a msg is stored first
  *   redis_inbox.c   messages that are stored: read and confirmed
  *   redis_compare.c what a device may have missed
+ *   redis_memory.c  whether Redis has room for more messages
  *   redis_lease.c   this node is alive: said, and renewed
  *   redis_nodes.c   the other nodes: who is told, and who is dead
  *   redis_queue.c   what nodes tell each other
@@ -60,6 +61,12 @@ enum {
     TROUBLE_SIZE_MAX = 64      /* the same of trouble() */
 };
 
+/* A node's queue, in bytes. */
+enum {
+    NODE_QUEUE_SIZE_MAX = 67108864, /* of Redis' memory: then the oldest half goes */
+    NODE_QUEUE_LOOK_SIZE = 4194304  /* that are written to it between two looks */
+};
+
 /* Each is redis_scripts/<name>.lua; what it takes and returns stands there. APPEND has another one
  * in front, append_usual.lua. */
 enum script {
@@ -84,8 +91,16 @@ struct other_node {
     bool is_listed;      /* in chat_nodes, when it was looked at last */
     bool is_dead;
     bool is_being_cleaned;
+    size_t n_written;         /* bytes to its queue, since that was looked at */
     bool is_cleaned;          /* since it died, at least once */
     uint64_t spared_until_ms; /* our clock: it may live, and be listed by then */
+};
+
+struct redis_memory {
+    uint32_t percent_max;
+    bool is_unseen; /* and the log has said so */
+    uint64_t used;  /* bytes, as Redis said, and what has been stored since */
+    uint64_t limit; /* 0: not known, or none */
 };
 
 struct redis_store {
@@ -107,6 +122,7 @@ struct redis_store {
     char messages_max[NUMBER_SIZE_MAX]; /* of history, as scripts take them: */
     char retention_ms[NUMBER_SIZE_MAX];
     char dup_ms[NUMBER_SIZE_MAX];
+    struct redis_memory memory;
     struct reading *readings; /* which are not answered yet */
     struct reading **readings_end;
     struct loop_timer *reading_timer;
@@ -313,6 +329,14 @@ void redis_on_reading_timer(void *ctx);
 
 extern const struct inbox_ops redis_inbox_ops;
 
+/* ---- redis_memory.c ---- */
+
+/* Ask Redis how much it uses. */
+void redis_memory_look(struct redis_store *store);
+
+/* Is there room for it? Then it counts. */
+bool redis_memory_takes(struct redis_store *store, const struct message *message);
+
 /* ---- redis_lease.c ---- */
 
 /* Take the lease, and with the feature nodes make the queue, then call 'done' with the store. */
@@ -347,6 +371,9 @@ void redis_nodes_fini(struct redis_store *store);
 /* The list of nodes with the ends of their leases, as ZRANGE gives it. */
 void redis_nodes_are(struct redis_store *store, const redisReply *nodes);
 bool redis_node_is_alive(struct redis_store *store, struct str node);
+
+/* 'size' bytes were written to its queue. True: it is time to look how large that is. */
+bool redis_node_was_written(struct redis_store *store, struct str node, size_t size);
 
 /* It has said so itself. */
 void redis_node_is_there(struct redis_store *store, struct str node);

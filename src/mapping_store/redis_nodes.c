@@ -137,6 +137,20 @@ bool redis_node_is_alive(struct redis_store *store, struct str node)
     return other != NULL && !is_dead(store, other);
 }
 
+bool redis_node_was_written(struct redis_store *store, struct str node, size_t size)
+{
+    struct other_node *other = find_node(store, node);
+    if (other == NULL) {
+        return false; /* it has no queue, or this node has not heard of it yet */
+    }
+    other->n_written += size;
+    if (other->n_written < NODE_QUEUE_LOOK_SIZE) {
+        return false;
+    }
+    other->n_written = 0;
+    return true;
+}
+
 /* ---- whom to tell ---- */
 
 /* Once: by the number of the telling, or, if the node is not known, by its name. False: there are

@@ -10,15 +10,36 @@
 #include "chat/log.h"
 #include "chat/mem.h"
 #include "mapping_store/redis.h"
+#include "mapping_store/redis_lua.h"
 
 enum {
     RETRY_MS = 100, /* after an answer that is none */
     BLOCK_PART = 2, /* of timeout_ms, for which Redis waits for something to tell */
     RING_FIELDS = 6,
+    RING_ENTRY_SIZE = 128, /* bytes of an entry, besides its texts */
     RING_ARGS_MAX = 7 + 2 * RING_FIELDS
 };
 
 /* ---- writing ---- */
+
+static void on_bounded(void *ctx, const redisReply *reply)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        redis_log_error(ctx, "bounding a queue", reply->str);
+    } else if (reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0) {
+        log_line(LOG_WARN, "redis_queue_full", "dropped=%lld note=%s", reply->integer,
+                 log_value("a node does not read what it is told"));
+    }
+}
+
+static void bound_queue(struct redis_store *store, struct str queue)
+{
+    char size_max[NUMBER_SIZE_MAX];
+    snprintf(size_max, sizeof size_max, "%d", NODE_QUEUE_SIZE_MAX);
+    struct str args[] = {STR("EVAL"), STR(lua_bound), STR("1"), queue, str_of(size_max)};
+    /* False: the link is away, and nothing is written any more. */
+    (void)redis_link_command(store->link, args, sizeof args / sizeof args[0], on_bounded, store);
+}
 
 bool redis_ring(struct redis_store *store, struct str node, const struct ring *ring,
                 redis_reply_fn *replied, void *ctx)
@@ -56,7 +77,14 @@ bool redis_ring(struct redis_store *store, struct str node, const struct ring *r
             args[n++] = fields[i].value;
         }
     }
-    return redis_link_command(store->link, args, n, replied, ctx);
+    if (!redis_link_command(store->link, args, n, replied, ctx)) {
+        return false;
+    }
+    size_t size = RING_ENTRY_SIZE + ring->uid.len + ring->from.len + ring->body.len;
+    if (redis_node_was_written(store, node, size)) {
+        bound_queue(store, name_str(&queue));
+    }
+    return true;
 }
 
 static void on_greeted(void *ctx, const redisReply *reply)

@@ -191,6 +191,9 @@ static bool append(struct redis_store *store, struct op *op)
 {
     const struct message *message = &op->message;
     struct inbox_keys keys;
+    if (!redis_memory_takes(store, message)) {
+        return false;
+    }
     inbox_keys_of(&keys, message->to);
     bool has_cid = message->cid.len > 0;
     struct str args[16] = {[2] = has_cid ? STR("4") : STR("3"), keys.inbox, keys.state, keys.set};

@@ -26,6 +26,11 @@ FOOT = """
   and where messages to strangers have filled the memory for history: nothing that was answered `sended` is
   dropped for another ([HIST-17]). A server that keeps history for strangers needs `--request-rate-max`, and a
   `--history-memory-max` that fits.
+- **With Redis**, history stops at `--history-redis-percent-max` (75) of what Redis may use; then a msg is
+  answered `unavailable`, and signs, devices and the queues of nodes have the rest. Redis is asked each time
+  the lease is renewed, and what is stored meanwhile is counted. What waits in a node's queue for one that
+  does not read it is bounded by 65,536 entries and 64 MiB, and by 4 MiB more for each node that writes to it:
+  then the oldest half goes, as of a node that was cut off for too long ([NODE-8]).
 - **allowed** follows from the limits: `--outboxes-size-max` and `--history-memory-max` (32 MiB each where
   readers do not read, 16 MiB for the history of strangers), 1,000 handshakes at a time of
   `--handshake-size-max` each, 256 KiB of requests in flight and `--message-size-max` of each

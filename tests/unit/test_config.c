@@ -155,6 +155,7 @@ static void test_defaults_are_those_of_the_header(void **state)
     assert_int_equal(f->config.history_messages_max, 1000);
     assert_int_equal(f->config.history_days, 7);
     assert_int_equal(f->config.history_memory_max, 268435456);
+    assert_int_equal(f->config.history_redis_percent_max, 75);
     assert_int_equal(f->config.connections_max, 0);
     assert_int_equal(f->config.message_size_max, 65536);
     assert_int_equal(f->config.message_timeout_ms, 60000);
@@ -175,6 +176,7 @@ static void test_flags_set_every_setting(void **state)
               "--listen [::1]:1 --redis redis://:hush@h:2/3 --redis-timeout-ms=101 "
               "--redis-refresh-ms 1001 --node-name n --features broadcast,history --broadcasters "
               "a,b --history-messages-max 1002 --history-days 8 --history-memory-max 1048577 "
+              "--history-redis-percent-max 50 "
               "--connections-max 4 --message-size-max 65537 --message-timeout-ms 1001 "
               "--outbox-size-max 66561 --requests-size-max 1048578 "
               "--ping-interval-ms 102 --ping-timeout-ms 103 "
@@ -194,6 +196,7 @@ static void test_flags_set_every_setting(void **state)
     assert_int_equal(f->config.history_messages_max, 1002);
     assert_int_equal(f->config.history_days, 8);
     assert_int_equal(f->config.history_memory_max, 1048577);
+    assert_int_equal(f->config.history_redis_percent_max, 50);
     assert_int_equal(f->config.connections_max, 4);
     assert_int_equal(f->config.message_size_max, 65537);
     assert_int_equal(f->config.message_timeout_ms, 1001);
@@ -774,6 +777,7 @@ static void test_check_config_prints_a_file_of_what_counts(void **state)
                                 "history-messages-max = 1000\n"
                                 "history-days = 7\n"
                                 "history-memory-max = 268435456\n"
+                                "history-redis-percent-max = 75\n"
                                 "message-size-max = 65536\n"
                                 "message-timeout-ms = 60000\n"
                                 "outbox-size-max = 1048576\n"

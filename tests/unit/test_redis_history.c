@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "id_texts.h"
@@ -499,6 +500,50 @@ static void test_oom_is_unavailable_and_stores_nothing(void **state)
     given_sent(f);
 }
 
+static long long used_memory(struct fixture *f)
+{
+    redisReply *info = ask(f, "INFO memory");
+    long long used = atoll(strstr(info->str, "\nused_memory:") + strlen("\nused_memory:"));
+    freeReplyObject(info);
+    return used;
+}
+
+/* Messages to ever new uids fill a part of what Redis may use: devices still come and go. */
+static void test_history_leaves_room_in_redis(void **state)
+{
+    struct fixture *f = *state;
+    static char body[65536];
+    static const struct inbox_limits bounded = {
+        .messages_max = 1000, .retention_ms = 604800000, .redis_percent_max = 75};
+    memset(body, '1', sizeof body);
+    f->store->ops->destroy(f->store);
+    f->store = make_history_store(f->loop, &bounded);
+    run_until(f->loop, is_open, f, PATIENCE_MS);
+    long long max = used_memory(f) * 2 + 4000000;
+    freeReplyObject(ask(f, "CONFIG SET maxmemory %lld", max));
+    run_for(f, LEASE_MS / 5 + 200);
+
+    int n = 0;
+    do {
+        char uid[16];
+        snprintf(uid, sizeof uid, "u%d", n);
+        struct message message = {
+            .to = str_of(uid), .from = STR("bob"), .body = {body, sizeof body}};
+        f->store->ops->send(f->store, &message, on_sent, f);
+        int n_answers = f->n_answers;
+        run_until_count(f->loop, &f->n_answers, n_answers + 1);
+    } while (f->err == ERR_OK && ++n < 1000);
+    long long used = used_memory(f);
+
+    assert_int_equal(f->err, ERR_UNAVAILABLE);
+    assert_in_range(n, 10, 999);
+    assert_in_range(used, 1, max / 100 * 80);
+    given_bound(f, 7, "alice");
+    run(f, "CONFIG SET maxmemory 0");
+    run_for(f, LEASE_MS / 5 + 200);
+    given_sent(f);
+}
+
 /* A read that Redis does not answer is answered when the time is over. */
 static void test_stopped_redis_is_unavailable_in_time(void **state)
 {
@@ -607,6 +652,7 @@ static int run_history_tests(void)
         HISTORY_TEST(test_impossible_ids_are_removed),
         HISTORY_TEST(test_no_id_in_the_inbox_locks_a_uid_out),
         HISTORY_TEST(test_oom_is_unavailable_and_stores_nothing),
+        HISTORY_TEST(test_history_leaves_room_in_redis),
         HISTORY_TEST(test_stopped_redis_is_unavailable_in_time),
         HISTORY_TEST(test_what_was_unavailable_is_not_stored_later),
         HISTORY_TEST(test_settings_that_lose_messages_are_logged),

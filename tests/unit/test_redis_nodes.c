@@ -458,8 +458,31 @@ static void test_garbage_in_the_queue_is_passed_over(void **state)
 
 /* A queue of another type, or whose last id is the last possible, is made anew with the next
  * lease. */
-/* Whatever id somebody gives an entry, or the queue's last one: the node hears what comes behind it,
- * and does not ask for the same again and again. */
+/* What is told to a node that does not read is bounded in bytes, the oldest goes, and what comes
+ * later is there. */
+static void test_queue_that_nobody_reads_is_bounded_in_bytes(void **state)
+{
+    struct fixture *f = *state;
+    static char body[1048576 + 1];
+    memset(body, '1', sizeof body - 1);
+    plant_node(f, "ghost-0123456789abcdef", 60000);
+    run(f, "SADD chat_map_uid_fd:alice ghost-0123456789abcdef.7");
+    run_for(f, RENEWED_MS);
+
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(send_from(f, &a, "alice", body), ERR_OK);
+    }
+    assert_int_equal(send_from(f, &a, "alice", "\"last\""), ERR_OK);
+
+    const char *const queue = "chat_node_queue:{ghost-0123456789abcdef}";
+    assert_in_range(number(ask(f, "MEMORY USAGE %s SAMPLES 0", queue)), 16 << 20, 72 << 20);
+    redisReply *last = ask(f, "XREVRANGE %s + - COUNT 1", queue);
+    assert_string_equal(last->element[0]->element[1]->element[5]->str, "\"last\"");
+    freeReplyObject(last);
+}
+
+/* Whatever id somebody gives an entry, or the queue's last one: the node hears what comes behind
+ * it, and does not ask for the same again and again. */
 static void test_no_id_in_the_queue_makes_a_node_deaf(void **state)
 {
     struct fixture *f = *state;
@@ -1326,6 +1349,7 @@ int main(void)
         NODES_TEST(test_garbage_in_the_queue_is_passed_over),
         NODES_TEST(test_unusable_queue_is_made_anew),
         NODES_TEST(test_no_id_in_the_queue_makes_a_node_deaf),
+        NODES_TEST(test_queue_that_nobody_reads_is_bounded_in_bytes),
         NODES_TEST(test_queue_keeps_nothing_that_has_been_read),
         NODES_TEST(test_traces_of_dead_nodes_are_removed),
         NODES_TEST(test_traces_of_a_forgotten_node_are_removed),
