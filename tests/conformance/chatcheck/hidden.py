@@ -12,7 +12,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 MASK = "***"
-_PASSWORD_MIN, _VALUE_MIN = 3, 8  # characters; what is shorter may stand anywhere by chance
+_PASSWORD_MIN, _VALUE_MIN = 3, 6  # characters; what is shorter may stand anywhere by chance
 _LONG = 8  # what is shorter has to be a word of its own
 _USER = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
@@ -59,6 +59,8 @@ def _remember(url: str) -> None:
     parts = urlsplit(url)
     user, password = parts.username or "", parts.password or ""
     secrets = {password, unquote(password)} if len(password) >= _PASSWORD_MIN else set()
+    if not password and len(user) >= _LONG:  # a key in the place of a name
+        secrets |= {user, unquote(user)}
     if user or password:
         secrets.add(basic(unquote(user), unquote(password)).partition(" ")[2])
     values = [part.partition("=")[2] or part for part in parts.query.split("&")]

@@ -307,6 +307,9 @@ def check_target(settings: Settings) -> None:
             Address.parse(url)
         except ValueError as error:
             raise WrongUse(f"--url {error}") from None
+    for path in settings.path:
+        if not path.startswith("/") or not path.isprintable() or set(path) & set(" #"):
+            raise WrongUse(f"--path {path}: expected a path such as /chat, without spaces and fragment")
     try:
         trust(settings.cafile)
     except OSError as error:

@@ -55,6 +55,8 @@ def test_a_secret_is_hidden_wherever_it_comes_again() -> None:
 
     assert hide("AUTH se cret, geheim: 0123456789; v=1") == "AUTH ***, ***: ***; v=1"
     assert hide("Authorization: Basic dXNlcjpnZWhlaW0=") == "Authorization: Basic ***"
+    remember("wss://sk_live_4711@h/?room=lobby")
+    assert hide("sk_live_4711 in the lobby") == "*** in the lobby"
     assert hide("x0123456789y: geheimnis") == "x***y: geheimnis"
 
 
