@@ -61,6 +61,10 @@ enum {
     TROUBLE_SIZE_MAX = 64      /* the same of trouble() */
 };
 
+enum {
+    LEASE_AHEAD_MAX_MS = 60000 /* a lease that ends later than in so long is of nobody: lease.lua */
+};
+
 /* A node's queue, in bytes. */
 enum {
     NODE_QUEUE_SIZE_MAX = 67108864, /* of Redis' memory: then the oldest half goes */
@@ -261,6 +265,8 @@ void traces_remove_fd_key(struct batch *batch, struct str fd);
  * It is done before whatever is asked next. What is removed is logged. */
 void redis_repair_set(struct redis_store *store, struct str uid);
 void redis_repair_journal(struct redis_store *store);
+/* Of another node, if its queue has another type. */
+void redis_repair_queue(struct redis_store *store, struct str node);
 
 typedef void redis_written_fn(struct redis_store *store, enum batch_result result,
                               const char *error);

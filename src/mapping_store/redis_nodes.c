@@ -76,7 +76,8 @@ static void add_node(struct redis_store *store, struct str node, double lease_en
     struct other_node *other = find_or_add_node(store, node);
     if (other != NULL) {
         other->is_listed = true;
-        other->lease_end_ms = lease_end_ms;
+        double max_ms = (double)(redis_clock_ms(store) + LEASE_AHEAD_MAX_MS);
+        other->lease_end_ms = lease_end_ms < max_ms ? lease_end_ms : max_ms;
     }
 }
 

@@ -34,6 +34,11 @@ void redis_repair_journal(struct redis_store *store)
     repair(store, key_of_node_fds(str_of(store->node)), STR("hash"));
 }
 
+void redis_repair_queue(struct redis_store *store, struct str node)
+{
+    repair(store, key_of_node_queue(node), STR("stream"));
+}
+
 /* ---- traces written again ---- */
 
 struct writing {

@@ -3,7 +3,10 @@
  * ([ID-1]), and a set that somebody deleted does not cost a live device its message ([STORE-8]). */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "chat/mem.h"
 #include "mapping_store/redis.h"
 
 /* ---- without history ---- */
@@ -42,10 +45,45 @@ static void rung(struct op *op)
     }
 }
 
+/* One node that is told. */
+struct ringing {
+    struct op *op;
+    bool is_again; /* its queue was no queue */
+    size_t len;
+    char node[NODE_SIZE_MAX];
+};
+
+static void on_rung(void *ctx, const redisReply *reply);
+
+static bool ring_one(struct ringing *ringing)
+{
+    const struct message *message = &ringing->op->message;
+    struct ring ring = {.uid = message->to, .from = message->from, .body = message->body};
+    return redis_ring(ringing->op->store, (struct str){ringing->node, ringing->len}, &ring, on_rung,
+                      ringing);
+}
+
+/* [STORE-13] A queue of another type, perhaps of a node that nobody has ever seen, must not keep a
+ * message from all others. */
+static bool ring_again(struct ringing *ringing, const redisReply *reply)
+{
+    if (ringing->is_again || reply == NULL || !redis_is_wrong_type(reply)) {
+        return false;
+    }
+    ringing->is_again = true;
+    redis_repair_queue(ringing->op->store, (struct str){ringing->node, ringing->len});
+    return ring_one(ringing);
+}
+
 /* Nil: there is no such queue, the node is gone. */
 static void on_rung(void *ctx, const redisReply *reply)
 {
-    struct op *op = ctx;
+    struct ringing *ringing = ctx;
+    struct op *op = ringing->op;
+    if (ring_again(ringing, reply)) {
+        return;
+    }
+    free(ringing);
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
         op->has_failed = true;
     }
@@ -58,14 +96,18 @@ static void on_rung(void *ctx, const redisReply *reply)
 /* Answered when each node's queue has it. */
 static void ring_and_wait(struct redis_store *store, struct op *op, const struct targets *targets)
 {
-    const struct message *message = &op->message;
-    struct ring ring = {.uid = message->to, .from = message->from, .body = message->body};
     op->n_asked = 1;
+    op->store = store;
     for (size_t i = 0; i < targets->n; i++) {
-        if (redis_ring(store, targets->nodes[i], &ring, on_rung, op)) {
+        struct str node = targets->nodes[i];
+        struct ringing *ringing = mem_alloc(sizeof *ringing);
+        *ringing = (struct ringing){.op = op, .len = node.len};
+        memcpy(ringing->node, node.ptr, node.len);
+        if (ring_one(ringing)) {
             op->n_asked++;
         } else {
             op->has_failed = true;
+            free(ringing);
         }
     }
     rung(op);

@@ -282,7 +282,8 @@ def test_nothing_in_redis_loses_anybody(start: Start, private_redis: Redis, seed
     while time.monotonic() < end:
         vandal.done.clear()
         for _ in range(WRITES):
-            vandal.write()
+            with contextlib.suppress(redis.ResponseError):  # chatd was there first, and it has another type
+                vandal.write()
         time.sleep(HEALED_S)
         try:
             place.rest()

@@ -458,6 +458,26 @@ static void test_garbage_in_the_queue_is_passed_over(void **state)
 
 /* A queue of another type, or whose last id is the last possible, is made anew with the next
  * lease. */
+/* [STORE-13] A node that somebody made up, for ever alive and with a queue that is none, keeps no
+ * message from the others, and does not stay. */
+static void test_made_up_node_is_in_nobodys_way(void **state)
+{
+    struct fixture *f = *state;
+    given_bound_on(f, &b, 7, "alice");
+    run(f, "ZADD chat_nodes inf ghost-0123456789abcdef");
+    run(f, "SADD chat_map_uid_fd:alice ghost-0123456789abcdef.7 other-0123456789abcdef.8");
+    run(f, "SET chat_node_queue:{ghost-0123456789abcdef} x");
+    run(f, "SET chat_node_queue:{other-0123456789abcdef} x");
+
+    assert_int_equal(send_from(f, &a, "alice", "1"), ERR_OK);
+    assert_int_equal(broadcast_from(f, &a, "2"), ERR_OK);
+    then_event(f, &b, 0, ARRIVED, "1");
+    then_event(f, &b, 1, BROADCAST, "2");
+    run_for(f, RENEWED_MS);
+
+    assert_string_equal(name_of(f, "ghost"), "");
+}
+
 /* What is told to a node that does not read is bounded in bytes, the oldest goes, and what comes
  * later is there. */
 static void test_queue_that_nobody_reads_is_bounded_in_bytes(void **state)
@@ -525,7 +545,8 @@ static void test_unusable_queue_is_made_anew(void **state)
     snprintf(queue, sizeof queue, "%s", queue_of(f, "node-b"));
 
     for (size_t i = 0; plant_other_type(f, &i, queue, "stream");) {
-        assert_int_equal(send_from(f, &a, "alice", "lost"), ERR_UNAVAILABLE);
+        assert_int_equal(send_from(f, &a, "alice", "0"), ERR_OK);
+        then_event(f, &b, n++, ARRIVED, "0");
         run_for(f, RENEWED_MS);
         assert_int_equal(send_from(f, &a, "alice", "1"), ERR_OK);
         then_event(f, &b, n++, ARRIVED, "1");
@@ -1350,6 +1371,7 @@ int main(void)
         NODES_TEST(test_unusable_queue_is_made_anew),
         NODES_TEST(test_no_id_in_the_queue_makes_a_node_deaf),
         NODES_TEST(test_queue_that_nobody_reads_is_bounded_in_bytes),
+        NODES_TEST(test_made_up_node_is_in_nobodys_way),
         NODES_TEST(test_queue_keeps_nothing_that_has_been_read),
         NODES_TEST(test_traces_of_dead_nodes_are_removed),
         NODES_TEST(test_traces_of_a_forgotten_node_are_removed),

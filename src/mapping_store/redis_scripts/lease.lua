@@ -12,6 +12,7 @@ local GONE, OVER, VALID = 0, 1, 2
 -- Nothing is missing; it had to be made; it ends before the id that has been read, because it is
 -- an older one; what comes behind that id is not all there.
 local WHOLE, MADE, BEHIND, TRIMMED = 0, 1, 2, 3
+local LEASE_AHEAD_MAX_MS = 60000
 local JOURNAL_TTL_S = 90000 -- what nobody cleans up after goes in the end
 
 local time = redis.call('TIME')
@@ -37,6 +38,12 @@ local function renew()
         return GONE
     end
     return tonumber(known) > now_ms and VALID or OVER
+end
+
+-- No lease is so long: somebody has made it up, and its node would live for ever. Or Redis' clock
+-- was put back, and whoever lives renews it.
+local function forget_the_immortal()
+    redis.call('ZREMRANGEBYSCORE', NODES, '(' .. text_of(now_ms + LEASE_AHEAD_MAX_MS), '+inf')
 end
 
 -- A node that died is forgotten later: what is sent until then waits in its queue, and its traces
@@ -107,6 +114,7 @@ end
 local lease_was = renew()
 local queue_was, last = WHOLE, ''
 if QUEUE then
+    forget_the_immortal()
     forget_the_dead()
     queue_was = look_after_queue()
     last = last_id()
