@@ -48,8 +48,9 @@ void router_received(struct router *router, conn_id conn, const struct request *
  * 1008. */
 void router_received_illegal(struct router *router, conn_id conn);
 
-/* The peer broke the transport's rules: close with 'code' (1002, 1007, 1009) after the replies
- * to what it asked before. Nothing that it sends later is received. */
+/* The peer has said its last: it closed, or broke the transport's rules. Close with 'code' (its
+ * own, 1005 if it gave none; or 1002, 1007, 1009) after the replies to what it asked before
+ * ([ORDER-6]). Nothing that it sends later is received. */
 void router_received_broken(struct router *router, conn_id conn, uint16_t code);
 
 /* Do the requests in flight of all connections take as much memory as they may? Then long requests

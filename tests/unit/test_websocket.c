@@ -377,7 +377,7 @@ enum {
     MANY = 500 /* more than may be in flight */
 };
 
-/* [ORDER-4] However many, and whatever way the stream ends: by a close frame with a code or
+/* [ORDER-6] However many, and whatever way the stream ends: by a close frame with a code or
  * without, by a broken one or another frame that is forbidden, or by the end of TCP. */
 static void test_replies_to_what_came_before_the_end_come_before_the_close(void **state)
 {

@@ -82,6 +82,7 @@ pong-empty                    WS-13  pongs have no payload
 pong-missing                  WS-13  pings are not answered
 pong-cut                      WS-13  the pong has the first 64 bytes of the payload
 pong-repeats-first            WS-13  each pong has the payload of the connection's first ping
+pong-to-the-first-only        WS-13  of pings that come together only the first is answered
 pong-not-between-fragments    WS-13  a ping between fragments is not answered
 ping-ends-fragments           WS-13  a ping between fragments makes the fragments before it forgotten
 close-answered-1000           WS-14  a close frame is always answered with 1000
@@ -446,6 +447,9 @@ end-loses-in-flight           ORDER-5  what is sent to a uid within 5 ms after a
 close-drops-waiting           ORDER-4  what waits when the close frame comes is dropped
 close-drops-last              ORDER-4  the last request before the close frame is dropped
 close-stops-deliveries        ORDER-4  what waits when the close frame comes is answered but not delivered
+requests-behind-close-taken   ORDER-4  a request behind the close frame takes effect
+close-drops-replies           ORDER-6  what waits when the close frame comes is not answered
+close-drops-last-reply        ORDER-6  the last request before the close frame is not answered
 non-object-ignored            ILLEGAL-1  a message that is no object is not answered
 null-ignored                  ILLEGAL-1  null is not answered
 unknown-type-invalid          ILLEGAL-1  an unknown type is an invalid parameter

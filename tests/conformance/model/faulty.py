@@ -15,7 +15,7 @@ from . import faulty_values
 from .faults import fault
 from .faulty_store import FaultyMemoryStore, FaultyRedisStore
 from .faulty_values import Hangup, Ignored
-from .frames import BINARY, CLOSE, PING, PONG, TEXT, NotUtf8, Violation, read_frames
+from .frames import BINARY, CLOSE, PING, PONG, TEXT, NotUtf8, Violation, buffered, read_frames
 from .requests import SENDED, SIGNED, Illegal, Request, delivery, done, failed, request_of
 from .server import BROKEN, Connection, Ending, Message, Server
 from .store import RedisStore, Store
@@ -42,6 +42,8 @@ class FaultyConnection(Connection):
     first_uid: str | None = None
     held: str | None = None
     last_close: int | None = None
+    replies_left: int | None = None  # that are sent before the close is answered
+    more_came = False  # behind the last ping, with it
     is_deaf = False
     was_signed = False
     n_msgs = 0
@@ -53,6 +55,10 @@ class FaultyConnection(Connection):
     request_before: Request | None = None  # the msg before
 
     def send(self, text: str) -> None:
+        if self.replies_left is not None:
+            self.replies_left -= 1
+            if self.replies_left < 0:
+                return
         data = text.encode()
         if fault("astral-as-surrogates"):
             data = text.encode("utf-16", "surrogatepass").decode("utf-16").encode()
@@ -124,6 +130,10 @@ class FaultyConnection(Connection):
                     ending = Ending(int.from_bytes(frame.payload[:2], "big") or None)
                     self.last_close = ending.code
                     self._drop_waiting()
+                    if fault("close-drops-replies"):
+                        self.replies_left = 0
+                    if fault("close-drops-last-reply"):
+                        self.replies_left = self.inbox.qsize() - 1
                 elif frame.opcode != PONG:
                     await self.inbox.put(Message(frame.opcode, frame.payload))
         except Violation as violation:
@@ -138,7 +148,8 @@ class FaultyConnection(Connection):
 
     def _pong(self, payload: bytes) -> None:
         self.first_ping = payload if self.first_ping is None else self.first_ping
-        if fault("pong-missing"):
+        came_with_another, self.more_came = self.more_came, buffered(self._reader) > 0
+        if fault("pong-missing") or (fault("pong-to-the-first-only") and came_with_another):
             return
         if fault("pong-empty"):
             payload = b""

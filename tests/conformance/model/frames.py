@@ -159,6 +159,11 @@ def _is_key(key: bytes) -> bool:
         return False
 
 
+def buffered(reader: asyncio.StreamReader) -> int:
+    """Bytes that have arrived and were not read yet."""
+    return len(reader._buffer)  # type: ignore[attr-defined]
+
+
 async def read_frames(
     reader: asyncio.StreamReader,
     message_max: int,
@@ -181,7 +186,8 @@ async def read_frames(
         message_max = 32768
     if fault("too-long-by-one-accepted"):
         message_max += 1
-    while True:
+    closed = False
+    while not (closed and buffered(reader) == 0):
         try:
             room = message_max - (0 if fault("limit-for-each-fragment") else len(parts))
             async with asyncio.timeout_at(until):
@@ -205,7 +211,9 @@ async def read_frames(
             if _is_known(frame.opcode):
                 yield frame
             if frame.opcode == CLOSE:
-                return
+                if not fault("requests-behind-close-taken"):
+                    return
+                closed = True
             continue
         if not _is_known(frame.opcode):
             continue

@@ -457,6 +457,29 @@ def recv_answer(raw: RawClient, wanted: str) -> Frame | None:
     return frame
 
 
+@pytest.mark.spec("WS-13")
+@pytest.mark.parametrize("count", [2, 10])
+def test_of_pings_in_one_write_the_newest_is_answered(server: Server, count: int) -> None:
+    """WS-13: "A server MUST answer a ping with a pong that has the ping's payload, also when the ping stands
+    between the fragments of a message."
+
+    RFC 6455 lets a server pass over the others.
+    """
+    raw = server.raw()
+    payloads = [b"together %d" % n for n in range(count)]
+
+    raw.send_raw(b"".join(build_frame(PING, payload) for payload in payloads), f"{count} pings in one write")
+
+    while (frame := raw.recv_whole("the pong to the newest ping")) is not None:
+        assert frame.opcode in (PING, PONG), f"expected a pong, got {frame}"
+        if frame.opcode == PONG:
+            assert frame.payload in payloads, f"the payload of no ping: {frame}"
+            if frame.payload == payloads[-1]:
+                break
+    assert frame is not None, "expected the pong to the newest ping, got the end of TCP"
+    raw.sign(server.uid())
+
+
 @pytest.mark.spec("WS-14")
 @pytest.mark.parametrize("code", CLOSE_CODES)
 @pytest.mark.parametrize("reason", [b"", b"bye", b"\xe5\x86\x8d\xe8\xa7\x81" * 20 + b"..."], ids=len)

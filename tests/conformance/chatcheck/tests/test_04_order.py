@@ -10,7 +10,7 @@ import pytest
 
 from chatcheck.claims import claims, echoed, from_now_on, refuses, serves_history
 from chatcheck.conversation import Conversation, dump
-from chatcheck.raw_client import CLOSE, RawClient, build_frame
+from chatcheck.raw_client import CLOSE, TEXT, RawClient, build_frame
 from chatcheck.target import Server
 from chatcheck.tests.helpers import deliver_to_all, fence_devices, fresh, send_in_one_write
 from chatcheck.verdict import Mismatch, not_applicable
@@ -221,8 +221,7 @@ def test_to_oneself_each_delivery_comes_before_its_reply_when_many_are_sent(serv
 @pytest.mark.spec("ORDER-4")
 @pytest.mark.parametrize("signs", [False, True], ids=["signed_before", "sign_in_the_same_breath"])
 def test_requests_right_before_a_close_frame_take_effect(server: Server, signs: bool) -> None:
-    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect, although nobody
-    waits for the replies."
+    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect."
 
     Requests and close frame are one write to the socket, and nobody reads the replies.
     """
@@ -243,9 +242,7 @@ def test_requests_right_before_a_close_frame_take_effect(server: Server, signs: 
 
 @pytest.mark.spec("ORDER-4")
 def test_requests_before_a_close_take_effect_when_the_client_library_closes(server: Server) -> None:
-    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect, although nobody
-    waits for the replies."
-    """
+    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect." """
     bob = server.signed()
     for _ in range(5):
         alice = server.signed()
@@ -256,6 +253,48 @@ def test_requests_before_a_close_take_effect_when_the_client_library_closes(serv
         for body in bodies:
             bob.expect_delivery(body, alice.uid)
     bob.fence()
+
+
+@pytest.mark.spec("ORDER-4")
+def test_requests_behind_a_close_frame_are_none(server: Server) -> None:
+    """ORDER-4: "The requests that a connection sent before its close frame MUST take effect."
+
+    Those that stand behind it in the same write were not sent before it.
+    """
+    bob, raw = server.signed(), server.raw()
+    raw.sign(server.uid())
+    before, behind = (dump({"type": "msg", "to": bob.uid, "body": body}) for body in ("before", "behind"))
+
+    send_in_one_write(raw, [before], build_frame(CLOSE, NORMAL_CLOSURE), build_frame(TEXT, behind.encode()))
+
+    bob.expect_delivery("before", raw.uid)
+    deliver_to_all(server.signed(), bob.uid, bob)
+    bob.fence()
+
+
+@pytest.mark.spec("ORDER-6")
+@pytest.mark.parametrize("count", [1, 2, 30, 100])
+def test_replies_come_before_the_close_is_answered(server: Server, count: int) -> None:
+    """ORDER-6: "Replies to the requests that a connection sent before its close frame SHOULD be sent before
+    the close is answered."
+
+    Requests and close frame are one write to the socket; the twin's close frame comes after the replies.
+    """
+    raw, twin, bob = server.raw(), server.raw(), server.signed()
+    texts = [dump({"type": "msg", "to": bob.uid, "body": n}) for n in range(count)]
+    for client in (raw, twin):
+        client.sign(server.uid())
+    send_in_one_write(twin, texts)
+    for _ in range(count):
+        twin.expect_reply(1)
+    twin.send_close(1000)
+    twin.expect_closed(1000)
+
+    send_in_one_write(raw, texts, build_frame(CLOSE, NORMAL_CLOSURE))
+
+    for _ in range(count):
+        raw.expect_reply(1)
+    raw.expect_closed(1000)
 
 
 # ORDER-5: what is on its way while a device signs, moves or ends.
