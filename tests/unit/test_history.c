@@ -110,6 +110,22 @@ static void test_sign_reply_says_what_the_store_says_of_a_gap(void **state)
     then_said(f, "1: signed token=" ZEROS "2\n");
 }
 
+/* [HIST-10] Without since it is told of what it has not got, and of that it was told. */
+static void test_sign_again_as_the_same_uid_tells_of_no_gap(void **state)
+{
+    struct fixture *f = *state;
+    conn_id alice = given_connection(f);
+    when_receives(f, alice, with_since(sign_as("alice"), 1));
+    fake_store_answer_read(&f->store, &(struct inbox_page){.gap = true, .newest = ID(12)});
+    fake_store_answer_bind(&f->store, alice);
+    then_said(f, "1: signed token=" ZEROS "1 gap\n");
+
+    when_receives(f, alice, sign_as("alice"));
+    fake_store_answer_bind(&f->store, alice);
+
+    then_said(f, "1: signed token=" ZEROS "2\n");
+}
+
 /* [HIST-9] [REPLY-6] */
 static void test_sign_when_since_is_invalid_is_refused(void **state)
 {
@@ -855,6 +871,7 @@ int main(void)
         HISTORY_TEST(test_sign_with_since_beyond_the_newest_begins_behind_it),
         HISTORY_TEST(test_sign_with_since_when_there_is_no_message),
         HISTORY_TEST(test_sign_reply_says_what_the_store_says_of_a_gap),
+        HISTORY_TEST(test_sign_again_as_the_same_uid_tells_of_no_gap),
         HISTORY_TEST(test_sign_when_since_is_invalid_is_refused),
         ROUTER_TEST(test_sign_without_history_ignores_since),
         HISTORY_TEST(test_sign_when_store_is_unavailable_leaves_the_device),

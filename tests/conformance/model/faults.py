@@ -640,6 +640,7 @@ gap-never                     HIST-10 there is never a gap
 gap-0-0-only                  HIST-10 only "0-0" can have a gap
 gap-not-0-0                   HIST-10 "0-0" never has a gap
 gap-missing-one               HIST-10 that one message is missing is no gap
+gap-again                     HIST-11 the same sign again, without since, tells of the same gap again
 gap-true                      HIST-10 gap is true
 gap-always                    HIST-11 there is always a gap
 gap-of-confirmed              HIST-11 a sign without `since` has a gap if any message was dropped

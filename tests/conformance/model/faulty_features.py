@@ -117,6 +117,7 @@ class FaultyFeatureServer(FeatureServer):
         self._came: set[str] = set()  # uids whose past has come to a device
         self._held: dict[str, str] = {}  # fd -> a delivery that the next one overtakes
         self._sinces: dict[str, Id] = {}  # fd
+        self._told_gap: set[str] = set()  # fds
         self._pinged: dict[str, set[Id]] = defaultdict(set)  # fd -> what its pings were about
         self._repeated: dict[str, Entry] = {}  # fd -> what comes again
         self._request: Request | None = None  # that is being answered
@@ -309,6 +310,11 @@ class FaultyFeatureServer(FeatureServer):
             text = await self._sign_slowly(connection, request, request.uid)
         else:
             text = await super()._sign(connection, request)
+        if fault("gap-again") and before == request.uid and request.since is None:
+            if connection.fd in self._told_gap:
+                text = text[:-1] + ',"gap":1}'
+        elif '"gap":1' in text:
+            self._told_gap.add(connection.fd)
         if json.loads(text)["status"] == 1 and request.uid is not None:
             await self._after_sign(connection, request, before)
         return text

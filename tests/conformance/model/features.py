@@ -90,13 +90,14 @@ class FeatureServer(Server):
         has_history = self._serves("history")
         if has_history and request.since_is_invalid:
             return failed("invalid_since", request.cid)
+        goes_on = connection.uid == uid and request.since is None  # with what it has not got yet [HIST-10]
         await self._post.caught_up()
         async with self._post.quiet:
             past = await self._post.past(uid, request.since) if has_history else Past()
             await self._store.sign(
                 connection.fd, connection.uid, uid, lambda: self._begin(connection, request, past)
             )
-        gap = 1 if past.has_gap else None
+        gap = 1 if past.has_gap and not goes_on else None
         return done(SIGNED, request.cid, token=self._new_token(connection), gap=gap)
 
     async def _msg(self, connection: Connection, request: Request) -> str:

@@ -633,11 +633,12 @@ def expect_gap(reply: dict[str, object], wanted: bool, why: str) -> None:
 @pytest.mark.spec("HIST-10", "HIST-11", "HIST-15", "HIST-18")
 @pytest.mark.limit(60)
 def test_a_gap_is_told_when_something_is_missing_and_only_then(server: Server) -> None:
-    """HIST-10: "The reply to a sign MUST carry `"gap":1` if a message after `since`, or without `since` one
-    that is not confirmed, was dropped."
+    """HIST-10: "The reply to a sign MUST carry `"gap":1` if a message that this device has not got was
+    dropped: one after `since`, or, without `since`, one that is neither confirmed nor was given to this
+    connection since it signed as that uid."
 
-    HIST-11: "The reply to a sign MUST NOT carry `gap` if nothing is missing, and `since` is absent, `"0-0"`,
-    or the id of a message of that uid."
+    HIST-11: "The reply to a sign MUST NOT carry `gap` if nothing is missing in that sense, and `since` is
+    absent, `"0-0"`, or the id of a message of that uid."
 
     HIST-15: "A server MUST retain at least the newest 1,000 messages of each uid for at least 7 days; its
     limits are documented."
@@ -680,6 +681,9 @@ def test_a_gap_is_told_when_something_is_missing_and_only_then(server: Server) -
     for place in (0, 100, len(ids) - 1):
         reply = alice.msg(bob.uid, bodies[place], cid=bodies[place])
         assert reply.items() >= {"dup": 1, "id": ids[place]}.items()
+    expect_gap(client.sign(bob.uid, since="0-0"), n_dropped > 0, f"{n_dropped} are dropped")
+    expect_all(client, bodies[n_dropped:], alice.uid)
+    expect_gap(client.sign(bob.uid), False, "it has got everything")
     fence_devices(bob, client)
     expect_gap(server.connect().sign(bob.uid), False, "all that is dropped was confirmed")
     if n_dropped == 0:
@@ -709,8 +713,9 @@ def test_long_messages_are_retained_like_short_ones(server: Server) -> None:
 
 @pytest.mark.spec("HIST-10", "HIST-15")
 def test_messages_are_retained_for_seven_days(server: Server) -> None:
-    """HIST-10: "The reply to a sign MUST carry `"gap":1` if a message after `since`, or without `since` one
-    that is not confirmed, was dropped."
+    """HIST-10: "The reply to a sign MUST carry `"gap":1` if a message that this device has not got was
+    dropped: one after `since`, or, without `since`, one that is neither confirmed nor was given to this
+    connection since it signed as that uid."
 
     HIST-15: "A server MUST retain at least the newest 1,000 messages of each uid for at least 7 days; its
     limits are documented."
@@ -720,8 +725,8 @@ def test_messages_are_retained_for_seven_days(server: Server) -> None:
 
 @pytest.mark.spec("HIST-11")
 def test_there_is_no_gap_where_nothing_is_missing(server: Server) -> None:
-    """HIST-11: "The reply to a sign MUST NOT carry `gap` if nothing is missing, and `since` is absent,
-    `"0-0"`, or the id of a message of that uid."
+    """HIST-11: "The reply to a sign MUST NOT carry `gap` if nothing is missing in that sense, and `since`
+    is absent, `"0-0"`, or the id of a message of that uid."
     """
     alice, uid = server.signed(), server.uid()
     for extra in ({}, {"since": "0-0"}):

@@ -689,8 +689,9 @@ def test_a_history_is_full_on_every_node_and_has_room_again_on_every_node(
     HIST-16: "A msg to a uid that has as many messages which are not confirmed as the server's documented
     limit MUST be answered as `full`, and is not stored."
 
-    HIST-10: "The reply to a sign MUST carry `"gap":1` if a message after `since`, or without `since` one that
-    is not confirmed, was dropped."
+    HIST-10: "The reply to a sign MUST carry `"gap":1` if a message that this device has not got was
+    dropped: one after `since`, or, without `since`, one that is neither confirmed nor was given to this
+    connection since it signed as that uid."
 
     Half of the messages come by one node, and half by the other. Whichever made room, both know what is
     missing.
