@@ -33,7 +33,6 @@ void connection_receive_more(struct connection *connection)
 void connection_throttle(struct connection *connection)
 {
     const struct transport_options *options = &connection->transport->options;
-    slow_reader_asks(connection);
     if (options->request_rate_max == 0 ||
         !throttle_take(&connection->throttle, options->request_rate_max, options->request_burst_max,
                        loop_now_ms(connection->loop)) ||

@@ -25,15 +25,6 @@ _Static_assert((int)WHEEL_TICK_MS == (int)ROUTER_TICK_MS, "one tick serves both"
 _Static_assert(LWS_PRE <= OUTBOX_HEADROOM,
                "libwebsockets wants more room in front of what it writes");
 
-void conn_list_add(struct conn_list *list, conn_id id)
-{
-    if (list->n == list->capacity) {
-        list->capacity = list->capacity == 0 ? 64 : list->capacity * 2;
-        list->ids = mem_realloc(list->ids, list->capacity * sizeof(conn_id));
-    }
-    list->ids[list->n++] = id;
-}
-
 static void mark_to_flush(struct connection *connection)
 {
     if (!connection->to_flush) {

@@ -69,6 +69,7 @@ static void received(struct connection *connection, struct str piece)
     }
     bool complete = announced == 0 && lws_is_final_fragment(connection->wsi);
     if (complete) {
+        slow_reader_asks(connection);
         connection_throttle(connection);
     }
     if (complete && inbox->len == 0) {
