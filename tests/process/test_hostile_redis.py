@@ -9,7 +9,6 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -73,7 +72,7 @@ class Vandal:
     """Another program on the same Redis, whose writes are remembered until all was well."""
 
     def __init__(self, server: Redis, chance: random.Random) -> None:
-        self.redis = redis.Redis(port=server.port, password=server.password)
+        self.redis: Any = redis.Redis(port=server.port, password=server.password)
         self.chance = chance
         self.done: list[str] = []
 
@@ -83,7 +82,7 @@ class Vandal:
         with contextlib.suppress(redis.ResponseError):
             return self.redis.execute_command(*words)
 
-    def key(self) -> bytes:
+    def key(self) -> Any:
         keys = sorted(self.redis.scan_iter("chat_*", count=1000))
         uid = "chat_map_uid_fd:" + self.chance.choice(UIDS).replace("{", "%7B").replace("}", "%7D").replace(
             "%b", "%25b"
@@ -111,7 +110,7 @@ class Vandal:
         else:
             self.change(key, kind)
 
-    def replace(self, key: bytes, name: bytes) -> None:
+    def replace(self, key: Any, name: Any) -> None:
         kind = self.chance.choice((b"string", b"list", b"set", b"zset", b"hash", b"stream"))
         if name in (b"chat_inbox", b"chat_node_queue") and self.chance.random() < 0.7:
             kind = b"stream"
@@ -120,7 +119,7 @@ class Vandal:
         self.ask("DEL", key)
         self.change(key, kind)
 
-    def change(self, key: bytes, kind: bytes) -> None:
+    def change(self, key: Any, kind: Any) -> None:
         chance, value = self.chance, garbage(self.chance)
         if kind == b"string":
             self.ask("SET", key, value)
@@ -157,7 +156,7 @@ class Vandal:
         else:
             self.change_stream(key, garbage(chance))
 
-    def change_stream(self, key: bytes, value: bytes) -> None:
+    def change_stream(self, key: Any, value: bytes) -> None:
         chance = self.chance
         if chance.random() < 0.2:
             self.ask(
@@ -262,10 +261,10 @@ def sign_and_wait(device: ClientConnection, uid: str, body: str) -> None:
 
 
 @pytest.fixture
-def seed() -> Iterator[int]:
+def seed() -> int:
     number = int(os.environ.get("HOSTILE_SEED", str(random.SystemRandom().randrange(10**9))))
     print(f"HOSTILE_SEED={number}")
-    yield number
+    return number
 
 
 @pytest.mark.parametrize("features", ["broadcast,nodes", "broadcast,history,nodes"])
