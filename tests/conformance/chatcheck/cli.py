@@ -35,7 +35,7 @@ from chatcheck.settings import (
     has_clauses,
     read_settings,
 )
-from chatcheck.target import Unreachable
+from chatcheck.target import StillListens, Unreachable
 
 CONFORMS, CONFORMS_NOT, WRONG_USE, BROKEN = range(4)
 _PACKAGE = Path(__file__).parent
@@ -217,6 +217,8 @@ def _make_checks(settings: Settings, recorder: Recorder) -> None:
         recorder.ends_early("interrupted")
     except Unreachable as error:
         recorder.ends_early(f"the server cannot be reached: {error}")
+    except StillListens as error:  # when the run ended
+        recorder.ends_early(str(error))
     except Exception:
         if _interrupts.came:  # what it left half done may be found only when pytest clears up
             recorder.ends_early("interrupted")

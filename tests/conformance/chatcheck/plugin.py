@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import signal
@@ -18,7 +19,7 @@ from chatcheck.claims import claim_only_original, claims, declare_history
 from chatcheck.command import why_not
 from chatcheck.redis_control import PrivateRedis
 from chatcheck.report.model import RED, VERDICTS
-from chatcheck.target import Documented, Server, StoreUnavailable, Target, Unreachable
+from chatcheck.target import Documented, Server, StillListens, StoreUnavailable, Target, Unreachable
 from chatcheck.timing import scaled, set_factor
 from chatcheck.verdict import NOT_APPLICABLE, UNTESTED, Inconclusive, not_applicable, untested
 from chatcheck.workers import Workers
@@ -318,6 +319,27 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return (yield)
 
 
+@contextlib.contextmanager
+def _a_free_port() -> Iterator[None]:
+    """What --start has left on its port ends the run: it would be taken for the next server."""
+    try:
+        yield
+    except StillListens as error:
+        pytest.exit(str(error), EXIT_UNREACHABLE)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    with _a_free_port():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    with _a_free_port():
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """End a test that takes too long, and let none pass that has ended the server."""
@@ -330,7 +352,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        result = yield
+        with _a_free_port():
+            result = yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

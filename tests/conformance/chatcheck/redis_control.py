@@ -13,6 +13,8 @@ from chatcheck import processes
 from chatcheck.ports import free_port
 from chatcheck.timing import eventually
 
+_STOP_SECONDS = 10.0
+
 
 class PrivateRedis:
     """redis-server on a free port of 127.0.0.1, without persistence: a restart is empty, as after a flush."""
@@ -20,7 +22,7 @@ class PrivateRedis:
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: processes.Family | None = None
         self.start()
 
     def client(self) -> redis.Redis:
@@ -34,7 +36,7 @@ class PrivateRedis:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dbfilename", f"{secrets.token_hex(8)}.rdb"]
         command += ["--dir", tempfile.gettempdir()]
-        self._process = processes.start(command, subprocess.DEVNULL)
+        self._process = processes.start(command, subprocess.DEVNULL, forks=False)
         if not eventually(self._answers, within=5.0):
             raise RuntimeError(f"redis-server did not answer on port {self.port}")
 
@@ -71,12 +73,13 @@ class PrivateRedis:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "redis-server does not run"
-        self._process.send_signal(number)
+        self._process.signal(number)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait()
+            self._process.signal(number)
+            self._process.wait(_STOP_SECONDS)
+            self._process.kill()
             self._process = None
 
     def _answers(self) -> bool:

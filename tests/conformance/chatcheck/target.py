@@ -34,6 +34,7 @@ from chatcheck.wire import Wire
 _LOOPBACK = ("127.0.0.1", "::1")  # where a server that the suite starts may listen
 _STOP_SECONDS = 10.0
 _DESTROY_SECONDS = 1.0  # for the end in order of a server of which nothing more is asked
+_FREE_SECONDS = 1.0  # for a port to be free when all that listened have ended
 _REACHED_SECONDS = 5.0  # as long as an outage may be felt [STORE-10]
 _LOG_SHOWN_MAX = 4000
 
@@ -44,6 +45,10 @@ class Unreachable(Exception):
 
 class StoreUnavailable(Exception):
     """The server accepts connections, but not its Redis: nothing can be said about the server either."""
+
+
+class StillListens(Exception):
+    """What --start has left behind cannot be ended: it would be taken for the server that is started next."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class Target:
         self.redis_control: PrivateRedis | None = None
         self._command = command
         self._other_urls = other_urls
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: processes.Family | None = None
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by destroy()
         self._last_log = ""  # what log() says then
         if command is not None and "{redis}" in command and redis_url is None:
@@ -127,6 +132,7 @@ class Target:
             self.redis_control.heal()
         is_new = self._command is not None and self.exit_status() is not None
         if self._command is not None and is_new:
+            self._end_what_is_left()
             self._start(self._command)
         if not eventually(self._accepts, within=self.documented.start_wait):
             raise Unreachable(self._why_unreachable())
@@ -148,20 +154,17 @@ class Target:
         return self._process.poll() if self._process is not None else 0
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the server's process group."""
+        """Send a signal to the server: to the command of --start, and all that came of it."""
         assert self._process is not None, "the server is not ours"
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+        self._process.signal(number)
 
-    def wait_for_exit(self) -> int:
-        """Wait until the server has ended; its exit status. Kills it if it does not end in time."""
+    def wait_for_exit(self) -> int | None:
+        """Wait until the server has ended; its exit status. None if it had to be killed, as it went on."""
         assert self._process is not None, "the server is not ours"
-        try:
-            return self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
-            self._process.wait()
-            raise
+        in_time = self._process.wait(scaled(_STOP_SECONDS))
+        goes_on = not in_time and (self._process.has_root or self._is_reachable())
+        self._end_what_is_left()
+        return None if goes_on else self._process.poll()
 
     def log(self) -> str:
         """The end of what the server has written to stdout and stderr."""
@@ -174,15 +177,32 @@ class Target:
 
     def destroy(self) -> None:
         """End what the suite has started. A server that can ends in order, and writes what it writes then."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self.signal(signal.SIGTERM)
-            eventually(self._is_to_be_waited_for, within=_DESTROY_SECONDS)
-            self.signal(signal.SIGKILL)  # who ignores it, and what is left of its process group
-            self._process.wait()
-        self._last_log = self.log()
-        self._log_file.close()
-        if self.redis_control is not None:
-            self.redis_control.destroy()
+            self._process.wait(scaled(_DESTROY_SECONDS))
+        try:
+            self._end_what_is_left()
+        finally:
+            self._last_log = self.log()
+            self._log_file.close()
+            if self.redis_control is not None:
+                self.redis_control.destroy()
+
+    def _end_what_is_left(self) -> None:
+        """Kill what runs of the server. Raises StillListens if that does not free its port."""
+        if self._process is not None:
+            self._process.kill()
+        if self._command is not None and not self._is_free():
+            who = processes.listener(self.address.port)
+            raise StillListens(
+                f"something still listens at {self.address}{f' ({who})' if who else ''}, though the command "
+                "of --start and all that came of it were ended: end it by hand. The command has to run the "
+                "server itself, not ask a service manager or a container engine for it (docker run: without "
+                "--detach). Or start the server yourself and use --url"
+            )
+
+    def _is_free(self) -> bool:
+        return eventually(lambda: not self._is_reachable(), within=_FREE_SECONDS, every=0.1)
 
     def _start(self, command: str) -> None:
         words = [
@@ -196,10 +216,13 @@ class Target:
             told = f"{hide(words[0])}: {error.strerror}{hint if error.errno == errno.ENOEXEC else ''}"
             raise Unreachable(told) from None
 
-    def _is_to_be_waited_for(self) -> bool:
-        """Has it ended? Until it is waited for, its process group is no other's."""
-        assert self._process is not None
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    def _is_reachable(self) -> bool:
+        """Does anything listen on the port, of whichever loopback address?"""
+        for host in _LOOPBACK if self.can_start else [self.address.host]:
+            with contextlib.suppress(OSError):
+                self.address.at(host).connect().close()
+                return True
+        return False
 
     def _accepts(self) -> bool:
         if self.can_start and self.exit_status() is not None:
@@ -441,10 +464,9 @@ class Server:
         self._may_be_down = True
         self.transcript.note(f" the server gets {number.name}")
         self._target.signal(number)
-        try:
-            status = self._target.wait_for_exit()
-        except subprocess.TimeoutExpired:
-            raise Mismatch(f"that the server ends after {number.name}", "it goes on") from None
+        status = self._target.wait_for_exit()
+        if status is None:
+            raise Mismatch(f"that the server ends after {number.name}", "it goes on")
         self.transcript.note(f" the server has ended: exit status {status}")
 
 

@@ -25,6 +25,7 @@ from _pytest.runner import runtestprotocol
 
 from chatcheck import processes
 from chatcheck.interrupts import ENDS
+from chatcheck.target import StillListens
 
 _END_SECONDS = 20.0  # to end what a worker has started
 # At least so many checks for each worker: a fork, and a server of its own, are not for nothing.
@@ -180,8 +181,12 @@ def _work(session: pytest.Session, pipe: Connection, parents_ends: list[Connecti
     except BaseException:
         _say_last(pipe, _Said(broken=traceback.format_exc()))
     finally:
-        tear_down(session)
-        processes.end_all()
+        try:
+            tear_down(session)
+        except StillListens as error:
+            _say_last(pipe, _Said(leave=(str(error), None)))
+        finally:
+            processes.end_all()
 
 
 def _make_checks(session: pytest.Session, pipe: Connection) -> None:
