@@ -81,9 +81,8 @@ static void write_out(struct connection *connection)
     } else if (outbox->len > 0) {
         ssize_t n = send(connection->socket, outbox_bytes(outbox), outbox->len, MSG_NOSIGNAL);
         size_t n_taken = n > 0 ? (size_t)n : 0;
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            outbox_clear(outbox);
-        } else if (n_taken < outbox->len) {
+        bool has_failed = n < 0 && errno != EAGAIN && errno != EINTR;
+        if (!has_failed && n_taken < outbox->len) {
             block(connection, n_taken);
         } else {
             outbox_clear(outbox);

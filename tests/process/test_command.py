@@ -178,7 +178,7 @@ def test_a_message_of_the_limit_arrives_at_the_smallest_limits(start: Start) -> 
     with connect(chatd.url) as one:
         sign(one, uid)
         body = "x" * (65536 - len('{"type":"broadcast","body":""}'))
-        one.send('{"type":"broadcast","body":"%s"}' % body)
+        one.send(json.dumps({"type": "broadcast", "body": body}, separators=(",", ":")))
         assert json.loads(one.recv(timeout=5)) == {"body": body, "from": uid, "broadcast": 1}
         assert json.loads(one.recv(timeout=5))["status"] == 1
 
