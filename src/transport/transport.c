@@ -1,5 +1,6 @@
 /* The transport's life: what it listens on, the connections it accepts, how it stops. */
 #include <assert.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -115,6 +116,26 @@ static size_t compose_head(struct str key, char out[HEADERS_SIZE_MAX])
     return (size_t)len;
 }
 
+/* A peer that has reset the connection, or of which the kernel has given up. */
+static bool is_gone(const struct connection *connection)
+{
+    struct pollfd socket = {.fd = connection->socket};
+    return poll(&socket, 1, 0) == 1;
+}
+
+/* The head was given to libwebsockets, which did not answer it. A peer that is gone cannot be
+ * answered. Any other: a library that reads its sockets in another way accepts forbidden frames,
+ * so nobody is served. */
+static void end_unanswered(struct connection *connection, bool head_was_read)
+{
+    if (!head_was_read) {
+        log_line(LOG_ERROR, "frames_unguarded", "library=%s", log_value(lws_get_library_version()));
+    } else if (!is_gone(connection)) {
+        log_line(LOG_ERROR, "libwebsockets_failed", "what=upgrade");
+    }
+    connection_kill(connection);
+}
+
 /* libwebsockets takes the socket, reads 'head' in place of what the peer has sent, and answers
  * it; websocket_event() is told what becomes of the connection. */
 static void adopt(struct transport *transport, int socket, struct address *address, struct str head)
@@ -141,13 +162,10 @@ static void adopt(struct transport *transport, int socket, struct address *addre
         return;
     }
     connection->wsi = wsi;
-    wire_read_head(connection);
+    bool head_was_read = wire_read_head(connection);
     connection = id_table_get(transport->connections, id);
     if (connection != NULL && connection->state == CONNECTION_HANDSHAKE) {
-        /* It reads its sockets in another way, so forbidden frames would be accepted: serve
-         * nobody. */
-        log_line(LOG_ERROR, "frames_unguarded", "library=%s", log_value(lws_get_library_version()));
-        connection_kill(connection);
+        end_unanswered(connection, head_was_read);
     }
 }
 

@@ -59,7 +59,7 @@ void wire_detach(const struct connection *connection)
 }
 
 /* As if the loop had said that there is something to read, until nothing more is read. */
-void wire_read_head(const struct connection *connection)
+bool wire_read_head(const struct connection *connection)
 {
     struct lws_context *context = connection->transport->context;
     size_t before = 0;
@@ -68,7 +68,9 @@ void wire_read_head(const struct connection *connection)
         before = head.rest.len;
         lws_service_fd(context, &ready);
     }
+    bool was_read = head.rest.len == 0;
     head.rest.len = 0;
+    return was_read;
 }
 
 static ssize_t read_head(void *buffer, size_t size)

@@ -2,6 +2,7 @@
 #ifndef CHAT_WIRE_H
 #define CHAT_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "chat/str.h"
@@ -17,7 +18,7 @@ void wire_fini(void);
 void wire_attach(struct connection *connection, struct str head);
 void wire_detach(const struct connection *connection);
 
-/* Have libwebsockets read the head. May destroy 'connection'. */
-void wire_read_head(const struct connection *connection);
+/* Have libwebsockets read the head. False: it did not. May destroy 'connection'. */
+bool wire_read_head(const struct connection *connection);
 
 #endif

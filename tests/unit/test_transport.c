@@ -20,9 +20,13 @@ struct lws_vhost *__wrap_lws_create_vhost(struct lws_context *context,
 struct lws *__real_lws_adopt_descriptor_vhost_via_info(const lws_adopt_desc_t *info);
 struct lws *__wrap_lws_adopt_descriptor_vhost_via_info(const lws_adopt_desc_t *info);
 
+int __real_lws_service_fd(struct lws_context *context, struct lws_pollfd *ready);
+int __wrap_lws_service_fd(struct lws_context *context, struct lws_pollfd *ready);
+
 static bool context_fails;
 static bool vhost_fails;
 static bool adopt_fails;
+static bool reads_nothing;
 
 struct lws_context *__wrap_lws_create_context(const struct lws_context_creation_info *info)
 {
@@ -42,6 +46,11 @@ struct lws *__wrap_lws_adopt_descriptor_vhost_via_info(const lws_adopt_desc_t *i
         return NULL;
     }
     return __real_lws_adopt_descriptor_vhost_via_info(info);
+}
+
+int __wrap_lws_service_fd(struct lws_context *context, struct lws_pollfd *ready)
+{
+    return reads_nothing ? 0 : __real_lws_service_fd(context, ready);
 }
 
 static void then_library_fails(struct fixture *f, const char *what)
@@ -85,6 +94,60 @@ static void test_connection_that_libwebsockets_does_not_take_is_forgotten(void *
 
     assert_int_equal(id_table_count(f->transport->connections), 0);
     then_nothing(given_client(f));
+}
+
+/* A libwebsockets that reads its sockets without recv() would accept forbidden frames. */
+static void test_library_that_reads_in_another_way_serves_nobody(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct log_capture log;
+    log_capture_begin(&log);
+
+    reads_nothing = true;
+    struct client *client = given_tcp(f);
+    when_sends_bytes(client, STR(UPGRADE));
+    bool has_ended = run_until(f, client_has_ended, client);
+    reads_nothing = false;
+
+    log_capture_end(&log);
+    assert_true(has_ended);
+    assert_int_equal(client->n_in, 0);
+    assert_non_null(strstr(log.text, "error frames_unguarded library="));
+    then_nothing(given_client(f));
+}
+
+enum {
+    N_GONE = 20 /* more than libwebsockets parses heads at once */
+};
+
+/* Whoever resets the connection behind its head is no fault of the library's, and whoever comes in
+ * the same turn is served. */
+static void test_peers_that_are_gone_before_their_answer_are_no_error(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *gone[N_GONE];
+    for (int i = 0; i < N_GONE; i++) {
+        gone[i] = given_tcp(f);
+    }
+    struct client *stays = given_tcp(f);
+    run_for(f, 20);
+    assert_int_equal(handshakes_count(f->transport->handshakes), N_GONE + 1);
+    struct log_capture log;
+    log_capture_begin(&log);
+
+    for (int i = 0; i < N_GONE; i++) {
+        when_sends_bytes(gone[i], STR(UPGRADE));
+        when_resets(gone[i]);
+    }
+    when_upgrades(stays);
+    run_for(f, 20);
+
+    log_capture_end(&log);
+    assert_string_equal(log.text, "");
+    then_nothing(stays);
+    assert_int_equal(id_table_count(f->transport->connections), 1);
 }
 
 static void then_cannot_be_created(struct fixture *f, const char *host, uint16_t port)
@@ -343,6 +406,8 @@ int main(void)
         TRANSPORT_TEST(test_create_where_it_cannot_listen_is_an_error_that_is_logged),
         TRANSPORT_TEST(test_create_when_libwebsockets_fails_is_an_error_that_is_logged),
         TRANSPORT_TEST(test_connection_that_libwebsockets_does_not_take_is_forgotten),
+        TRANSPORT_TEST(test_library_that_reads_in_another_way_serves_nobody),
+        TRANSPORT_TEST(test_peers_that_are_gone_before_their_answer_are_no_error),
         TRANSPORT_TEST(test_destroyed_without_a_start),
         TRANSPORT_TEST(test_listens_but_accepts_nothing_before_start),
         TRANSPORT_TEST(test_one_too_many_is_told_so_in_http),

@@ -314,6 +314,13 @@ void when_leaves(struct client *client)
     client->fd = -1;
 }
 
+void when_resets(struct client *client)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    when_leaves(client);
+}
+
 void client_read(struct client *client)
 {
     uint8_t buffer[65536];
@@ -440,7 +447,7 @@ bool client_awaits(struct client *client, uint8_t first, struct str payload)
     return false;
 }
 
-static bool has_ended(void *ctx)
+bool client_has_ended(void *ctx)
 {
     struct client *client = ctx;
     client_read(client);
@@ -449,7 +456,7 @@ static bool has_ended(void *ctx)
 
 void expect_ended(struct client *client, const char *file, int line)
 {
-    if (!run_until(client->fixture, has_ended, client) || client->n_in > 0) {
+    if (!run_until(client->fixture, client_has_ended, client) || client->n_in > 0) {
         print_error("%s:%d: %s, and %zu bytes came\n", file, line,
                     client->ended ? "ended" : "still open", client->n_in);
         _fail(file, line);

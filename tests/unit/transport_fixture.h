@@ -117,9 +117,11 @@ void when_sends_bytes(struct client *client, struct str bytes);
 void when_sends(struct client *client, uint8_t first, struct str payload); /* one masked frame */
 void when_says(struct client *client, const char *text);
 void when_leaves(struct client *client); /* ends TCP without a word */
+void when_resets(struct client *client); /* breaks it off: a RST */
 
-/* Read what is there. */
+/* Read what is there. For run_until(): until the server has ended TCP. */
 void client_read(struct client *client);
+bool client_has_ended(void *client);
 
 /* Wait for this frame, whatever comes before it. False: it does not come. */
 bool client_awaits(struct client *client, uint8_t first, struct str payload);
