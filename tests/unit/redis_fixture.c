@@ -52,6 +52,17 @@ void run_for(struct fixture *f, uint64_t ms)
     run_until(f->loop, never, &until_ms, ms + PATIENCE_MS);
 }
 
+static bool is_open(void *ctx)
+{
+    struct mapping_store *store = ctx;
+    return store->ops->trouble(store) == NULL;
+}
+
+void run_until_open(struct loop *loop, struct mapping_store *store)
+{
+    run_until(loop, is_open, store, PATIENCE_MS);
+}
+
 struct counter {
     const int *n;
     int wanted;
@@ -94,6 +105,20 @@ struct mapping_store *make_refreshing_store(struct loop *loop, uint64_t refresh_
 struct mapping_store *make_store(struct loop *loop)
 {
     return make_refreshing_store(loop, REFRESH_MS);
+}
+
+struct mapping_store *make_patient_store(struct loop *loop)
+{
+    struct redis_store_options options = store_options();
+    options.timeout_ms = 10 * TIMEOUT_MS;
+    return redis_store_create(loop, &options);
+}
+
+struct mapping_store *make_open_store(struct loop *loop)
+{
+    struct mapping_store *store = make_store(loop);
+    run_until_open(loop, store);
+    return store;
 }
 
 void on_bound(void *ctx, conn_id device, enum err err)
@@ -232,7 +257,7 @@ int setup(void **state)
     connect_other(&fixture);
     run(&fixture, "FLUSHALL");
     fixture.loop = loop_create();
-    fixture.store = make_store(fixture.loop);
+    fixture.store = make_open_store(fixture.loop);
     *state = &fixture;
     return 0;
 }

@@ -14,10 +14,11 @@
 #include "redis_server.h"
 
 enum {
-    TIMEOUT_MS = 600, /* of the store under test */
-    LEASE_MS = 2000,
+    TIMEOUT_MS = 3000, /* of the store under test: a busy machine must not use it up */
+    LEASE_MS = 5000,
     REFRESH_MS = 300,
-    PATIENCE_MS = 5000 /* until a test has failed */
+    SLACK_MS = 3000,    /* a busy machine may be so much later than is right */
+    PATIENCE_MS = 20000 /* until a test has failed */
 };
 
 struct fixture {
@@ -40,14 +41,19 @@ extern struct fixture fixture;
 void run_until(struct loop *loop, bool (*is_so)(void *ctx), void *ctx, uint64_t limit_ms);
 void run_until_count(struct loop *loop, const int *n, int wanted);
 void run_for(struct fixture *f, uint64_t ms);
+void run_until_open(struct loop *loop, struct mapping_store *store);
 
 /* ---- the store ---- */
 
 /* For database 2 of the server, a node "node", without features. */
 struct redis_store_options store_options(void);
 
+/* One that opens later; one that is open; one with another time between refreshs. */
 struct mapping_store *make_store(struct loop *loop);
+struct mapping_store *make_open_store(struct loop *loop);
 struct mapping_store *make_refreshing_store(struct loop *loop, uint64_t refresh_ms);
+/* One with so much time that no machine uses it up. */
+struct mapping_store *make_patient_store(struct loop *loop);
 
 /* Callbacks that count in 'ctx', a fixture. */
 void on_bound(void *ctx, conn_id device, enum err err);

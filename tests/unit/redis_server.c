@@ -14,14 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    START_MS = 5000,
-    STEP_MS = 5
+    START_MS = 20000,
+    STEP_MS = 5,
+    PORT_MIN = 12000,
+    N_PORTS = 20000
 };
 
 struct redis_server {
@@ -32,13 +35,20 @@ struct redis_server {
     pid_t pid; /* 0: it does not run */
 };
 
+/* Below those that the kernel gives to connections: of these another test could have any in the
+ * moment in which the server starts, or starts again. */
 static uint16_t free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    int failed;
+    do {
+        uint16_t chance = 0;
+        assert_int_equal(getrandom(&chance, sizeof chance, 0), sizeof chance);
+        address.sin_port = htons(PORT_MIN + chance % N_PORTS);
+        failed = bind(fd, (struct sockaddr *)&address, sizeof address);
+        assert_true(failed == 0 || errno == EADDRINUSE);
+    } while (failed != 0);
     close(fd);
     return ntohs(address.sin_port);
 }
