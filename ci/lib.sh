@@ -83,3 +83,22 @@ install_venv() {
         --editable "$ROOT/tests/conformance" >&2
     echo "$ROOT $wanted" >"$VENV/made-of"
 }
+
+# actionlint, the linter of workflows, in build/tools. 1.7.7 is the newest that the Go of Debian 12 and of
+# Ubuntu 24.04 both build. Nothing is fetched when it is there already.
+ACTIONLINT_VERSION=v1.7.7
+ACTIONLINT=$ROOT/build/tools/actionlint-$ACTIONLINT_VERSION
+
+install_actionlint() {
+    [ ! -x "$ACTIONLINT" ] || return 0
+    local made
+    made=$(mktemp -d) || return
+    echo "building actionlint $ACTIONLINT_VERSION in build/tools" >&2
+    # Elsewhere than in the source tree, so that no go.mod or go.work around it has a say.
+    (cd "$made" && GOBIN=$made GOWORK=off GOFLAGS=-mod=mod GOTOOLCHAIN=local CGO_ENABLED=0 \
+        go install "github.com/rhysd/actionlint/cmd/actionlint@$ACTIONLINT_VERSION") >&2 &&
+        mkdir -p "${ACTIONLINT%/*}" && mv "$made/actionlint" "$ACTIONLINT"
+    local result=$?
+    rm -rf "$made"
+    return $result
+}
