@@ -63,9 +63,9 @@ static void test_answer_to_1002_ends_the_connection(void **state)
 
     when_sends_bytes(client, STR("\x81\x02{}"));
 
-    uint64_t before_ms = clock_ms();
+    uint64_t before_ms = f->turned_ms;
     then_closed(client, 1002);
-    assert_true(clock_ms() - before_ms < 1000);
+    assert_true(f->turned_ms - before_ms < 1000);
 }
 
 /* A peer whose close frame came behind the fault sends no other: it is not waited for. */
@@ -77,10 +77,10 @@ static void test_close_behind_a_fault_is_not_waited_for(void **state)
 
     when_sends_bytes(client, STR("\x81\x02{}\x88\x82" MASK "\x02\xea"));
 
-    uint64_t before_ms = clock_ms();
+    uint64_t before_ms = f->turned_ms;
     then_frame(client, CLOSE, STR("\x03\xea"));
     then_ended(client);
-    assert_true(clock_ms() - before_ms < 1000);
+    assert_true(f->turned_ms - before_ms < 1000);
 }
 
 /* Behind a length that no frame can have, nobody knows where the peer's close frame begins. */
@@ -92,9 +92,9 @@ static void test_close_of_a_lost_stream_is_not_waited_for(void **state)
 
     when_sends_bytes(client, STR("\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00" MASK));
 
-    uint64_t before_ms = clock_ms();
+    uint64_t before_ms = f->turned_ms;
     then_closed(client, 1002);
-    assert_true(clock_ms() - before_ms < 1000);
+    assert_true(f->turned_ms - before_ms < 1000);
 }
 
 /* Each byte by itself: half of a header is held back, and stands in front of the next byte. */
