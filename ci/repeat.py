@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
+import textwrap
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from count import verdict
@@ -21,21 +22,28 @@ ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports" / "repeat"
 # A runner that hangs is a failure, too, and is ended after so long.
 RUN_SECONDS = 3600
+# How many lines are printed of what a failed test said, and of each stream that it wrote to.
+TAIL_LINES = 20
 SANITIZERS = {
     "ASAN_OPTIONS": "halt_on_error=1:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
 }
 
 
+def pytest(report: Path, select: str | None) -> list[str]:
+    """The words that run pytest, so that the report has the output of what failed."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+    words += ["-o", "junit_logging=all", "-o", "junit_log_passing_tests=false"]
+    return [*words, *(["-k", select] if select else [])]
+
+
 def command(kind: str, report: Path, select: str | None) -> tuple[Path, list[str]]:
     """Where a kind of tests is run, and how; it writes a JUnit report."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
-    pytest += ["-k", select] if select else []
     if kind == "selftest":
-        return ROOT / "tests" / "conformance", [*pytest, "selftest", "model"]
+        return ROOT / "tests" / "conformance", [*pytest(report, select), "selftest", "model"]
     if kind == "process":
         chatd = f"--chatd={ROOT / 'build' / 'asan' / 'chatd'}"
-        return ROOT / "tests" / "process", [*pytest, "test_command.py", chatd]
+        return ROOT / "tests" / "process", [*pytest(report, select), ".", chatd]
     jobs = str(os.cpu_count())
     ctest = ["ctest", "--preset", "asan", "--parallel", jobs, "--output-junit", str(report)]
     return ROOT, [*ctest, "--no-tests=error", *(["-R", select] if select else [])]
@@ -65,34 +73,50 @@ def busy() -> Iterator[None]:
             loop.join()
 
 
-def run(kind: str, number: int, select: str | None) -> tuple[list[str], set[str]]:
-    """Run all tests of a kind once: the names of those that ran, and of those that failed."""
-    report, log = REPORTS / f"{kind}-{number}.xml", REPORTS / f"{kind}-{number}.log"
+def tail(texts: Iterable[str | None]) -> str:
+    """The last lines of each text that there is."""
+    lines = (line for text in texts if text for line in text.rstrip().splitlines()[-TAIL_LINES:])
+    return "\n".join(lines)
+
+
+def words_of(case: ElementTree.Element) -> str:
+    """What a report holds of the output of a test."""
+    return tail(
+        part.text for name in ("failure", "error", "system-out", "system-err") for part in case.iter(name)
+    )
+
+
+def started(words: list[str], folder: Path, log: Path) -> int:
+    """Run a test runner to its end, its output into the log: the exit status."""
+    with log.open("wb") as output, contextlib.suppress(subprocess.TimeoutExpired):
+        return subprocess.run(
+            words,
+            cwd=folder,
+            env=os.environ | SANITIZERS,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=RUN_SECONDS,
+            check=False,
+        ).returncode
+    return -1
+
+
+def run(kind: str, stem: Path, select: str | None) -> tuple[list[str], dict[str, str]]:
+    """Run all tests of a kind once: the names of those that ran, and what those that failed said."""
+    report, log = stem.with_suffix(".xml"), stem.with_suffix(".log")
     folder, words = command(kind, report, select)
-    with log.open("wb") as output:
-        try:
-            status = subprocess.run(
-                words,
-                cwd=folder,
-                env=os.environ | SANITIZERS,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=RUN_SECONDS,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            status = -1
-    ran, failed = [], set()
+    status = started(words, folder, log)
+    ran, failed = [], {}
     with contextlib.suppress(OSError, ElementTree.ParseError):
         for case in ElementTree.parse(report).iter("testcase"):
             name = f"{kind}: {case.get('classname', '')} {case.get('name', '')}"
             ran.append(name)
             if verdict(case) == "failed":
-                failed.add(name)
+                failed[name] = words_of(case)
     if not ran or (status != 0 and not failed):
         name = f"{kind}: (the runner, exit status {status})"
         ran.append(name)
-        failed.add(name)
+        failed[name] = tail([log.read_text(encoding="utf-8", errors="replace")])
     if not failed:
         report.unlink()
         log.unlink()
@@ -110,15 +134,16 @@ def table(n_ran: Counter[str], n_failed: Counter[str]) -> Iterator[str]:
         yield f"  {failures:3} of {n_ran[name]:3}  {name}"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ci/repeat", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="how often everything is run (50)")
     parser.add_argument("--minutes", type=float, help="begin no round after so long")
     parser.add_argument("--only", choices=KINDS, action="append", help="only this kind; may be repeated")
     parser.add_argument("--select", help="only tests of these names: pytest's -k, ctest's -R")
-    flags = parser.parse_args()
-    shutil.rmtree(REPORTS, ignore_errors=True)
-    REPORTS.mkdir(parents=True)
+    flags = parser.parse_args(arguments)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-%H%M%S-"), dir=REPORTS))
+    print(f"reports: {folder}", flush=True)
     began, made = time.monotonic(), 0
     n_ran: Counter[str] = Counter()
     n_failed: Counter[str] = Counter()
@@ -127,11 +152,11 @@ def main() -> int:
             if flags.minutes is not None and time.monotonic() - began > 60 * flags.minutes:
                 break
             for kind in flags.only or KINDS:
-                ran, failed = run(kind, made + 1, flags.select)
+                ran, failed = run(kind, folder / f"{kind}-{made + 1}", flags.select)
                 n_ran.update(ran)
-                n_failed.update(failed)
-                for name in sorted(failed):
-                    print(f"round {made + 1}: FAILED {name}", flush=True)
+                n_failed.update(failed.keys())
+                for name, said in sorted(failed.items()):
+                    print(f"round {made + 1}: FAILED {name}\n{textwrap.indent(said, '    | ')}", flush=True)
             made += 1
             print(f"round {made} of {flags.rounds}: {time.monotonic() - began:.0f} s", flush=True)
     print("\n".join(table(n_ran, n_failed)))
@@ -140,4 +165,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
