@@ -9,6 +9,7 @@ from conftest import Chatd
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+ANSWER_SECONDS = 30  # a busy machine takes its time
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -17,7 +18,7 @@ UPGRADE = (
 
 def ask(client: ClientConnection, **request: Any) -> dict[str, Any]:
     client.send(json.dumps(request))
-    answer: dict[str, Any] = json.loads(client.recv(timeout=5))
+    answer: dict[str, Any] = json.loads(client.recv(timeout=ANSWER_SECONDS))
     return answer
 
 
@@ -30,7 +31,7 @@ def sign(client: ClientConnection, uid: str) -> str:
 
 def raw_client(chatd: Chatd) -> socket.socket:
     """Upgraded, and then it neither reads nor answers anything by itself."""
-    client = socket.create_connection(("127.0.0.1", chatd.port), timeout=5)
+    client = socket.create_connection(("127.0.0.1", chatd.port), timeout=ANSWER_SECONDS)
     client.sendall(UPGRADE)
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -41,7 +42,7 @@ def raw_client(chatd: Chatd) -> socket.socket:
 
 def close_code(client: ClientConnection) -> int | None:
     with pytest.raises(ConnectionClosed) as closed:
-        client.recv(timeout=5)
+        client.recv(timeout=ANSWER_SECONDS)
     return closed.value.rcvd.code if closed.value.rcvd else None
 
 

@@ -1,5 +1,6 @@
 """chatd as a process: fixtures that start one, and a Redis of its own. Give the program with --chatd=PATH."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -14,8 +15,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-START_SECONDS = 15
+START_SECONDS = 40
 STOP_SECONDS = 10
+PORTS = range(12000, 32000)  # below those that the kernel gives to connections
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -170,7 +172,9 @@ def private_redis(tmp_path: pathlib.Path) -> Iterator[Redis]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that no connection gets of the kernel in the moment before somebody listens on it."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from clients import accepts, ask, close_code, raw_client, sign
+from clients import ANSWER_SECONDS, accepts, ask, close_code, raw_client, sign
 from conftest import Chatd, Redis, Run, Start, environment, free_port, wait_until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -179,8 +179,8 @@ def test_a_message_of_the_limit_arrives_at_the_smallest_limits(start: Start) -> 
         sign(one, uid)
         body = "x" * (65536 - len('{"type":"broadcast","body":""}'))
         one.send(json.dumps({"type": "broadcast", "body": body}, separators=(",", ":")))
-        assert json.loads(one.recv(timeout=5)) == {"body": body, "from": uid, "broadcast": 1}
-        assert json.loads(one.recv(timeout=5))["status"] == 1
+        assert json.loads(one.recv(timeout=ANSWER_SECONDS)) == {"body": body, "from": uid, "broadcast": 1}
+        assert json.loads(one.recv(timeout=ANSWER_SECONDS))["status"] == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
@@ -230,15 +230,15 @@ def test_client_of_the_original_service_is_served(start: Start) -> None:
     chatd = start()
     with connect(chatd.url) as client, connect(chatd.url) as other:
         client.send('{"type":"sign","uid":"1001"}')
-        answer = str(client.recv(timeout=5))
+        answer = str(client.recv(timeout=ANSWER_SECONDS))
         assert re.fullmatch(r'\{"status":1,"msg":"注册成功","token":"[0-9a-f]{32}"\}', answer)
 
         other.send('{"type":"sign","uid":"1002"}')
-        other.recv(timeout=5)
+        other.recv(timeout=ANSWER_SECONDS)
         other.send('{"type":"msg","to":"1001","body":"hi"}')
 
-        assert client.recv(timeout=5) == '{"body":"hi","from":"1002"}'
-        assert other.recv(timeout=5) == '{"status":1,"msg":"sended"}'
+        assert client.recv(timeout=ANSWER_SECONDS) == '{"body":"hi","from":"1002"}'
+        assert other.recv(timeout=ANSWER_SECONDS) == '{"status":1,"msg":"sended"}'
 
 
 def test_peers_that_vanish_do_not_end_it(start: Start) -> None:
@@ -263,7 +263,7 @@ def test_connections_above_the_limit_of_open_files_are_refused_in_http(program: 
         with contextlib.ExitStack() as stack:
             for _ in range(16):
                 stack.enter_context(raw_client(chatd))
-            with socket.create_connection(("127.0.0.1", chatd.port), timeout=5) as one_too_many:
+            with socket.create_connection(("127.0.0.1", chatd.port), timeout=ANSWER_SECONDS) as one_too_many:
                 one_too_many.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert one_too_many.recv(12) == b"HTTP/1.1 200"
             with pytest.raises(InvalidStatus, match="503"), connect(chatd.url):
@@ -303,9 +303,9 @@ def test_broadcast_is_served_to_those_who_may(start: Start) -> None:
 
         assert (denied["status"], denied["code"]) == (0, "denied")
         broadcast = {"body": "all of you", "from": "admin", "broadcast": 1}
-        assert json.loads(admin.recv(timeout=5)) == broadcast
-        assert json.loads(admin.recv(timeout=5)) == {"status": 1, "msg": "sended"}
-        assert json.loads(bob.recv(timeout=5)) == broadcast
+        assert json.loads(admin.recv(timeout=ANSWER_SECONDS)) == broadcast
+        assert json.loads(admin.recv(timeout=ANSWER_SECONDS)) == {"status": 1, "msg": "sended"}
+        assert json.loads(bob.recv(timeout=ANSWER_SECONDS)) == broadcast
 
 
 def test_broadcast_is_for_everybody_unless_some_are_named(start: Start) -> None:
@@ -315,7 +315,7 @@ def test_broadcast_is_for_everybody_unless_some_are_named(start: Start) -> None:
 
         alice.send('{"type":"broadcast","body":1}')
 
-        assert json.loads(alice.recv(timeout=5)) == {"body": 1, "from": "alice", "broadcast": 1}
+        assert json.loads(alice.recv(timeout=ANSWER_SECONDS)) == {"body": 1, "from": "alice", "broadcast": 1}
 
 
 def test_history_keeps_a_message_for_who_is_offline(start: Start) -> None:
@@ -328,7 +328,7 @@ def test_history_keeps_a_message_for_who_is_offline(start: Start) -> None:
         sign(bob, "bob")
 
         assert again == sent | {"dup": 1}
-        delivery = json.loads(bob.recv(timeout=5))
+        delivery = json.loads(bob.recv(timeout=ANSWER_SECONDS))
         assert (delivery["body"], delivery["from"], delivery["id"]) == ("hi", "alice", sent["id"])
         now_ms = time.time() * 1000
         assert now_ms - 60_000 < delivery["time"] < now_ms + 60_000
@@ -341,7 +341,7 @@ def test_history_takes_as_many_messages_as_are_configured(start: Start) -> None:
         for _ in range(1002):
             alice.send('{"type":"msg","to":"bob","body":0}')
 
-        replies = [json.loads(alice.recv(timeout=5)) for _ in range(1002)]
+        replies = [json.loads(alice.recv(timeout=ANSWER_SECONDS)) for _ in range(1002)]
 
         assert [reply["status"] for reply in replies] == [1] * 1001 + [0]
         assert replies[-1]["code"] == "full"
@@ -440,8 +440,8 @@ def misbehave(chatd: Chatd) -> None:
     for message in ("planted-body", b"planted-body", '{"type":"planted-body"}'):
         with connect(chatd.url) as client:
             client.send(message)
-            client.recv(timeout=5)
-    with socket.create_connection(("127.0.0.1", chatd.port), timeout=5) as client:
+            client.recv(timeout=ANSWER_SECONDS)
+    with socket.create_connection(("127.0.0.1", chatd.port), timeout=ANSWER_SECONDS) as client:
         client.sendall(b"GET /planted-body HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 426"
 
@@ -451,8 +451,8 @@ def test_log_is_structured_and_has_no_secret(start: Start, private_redis: Redis)
     with connect(chatd.url) as alice:
         token = sign(alice, "alice")
         alice.send(json.dumps({"type": "msg", "to": "alice", "body": "planted-body"}))
-        assert "planted-body" in str(alice.recv(timeout=5))
-        alice.recv(timeout=5)
+        assert "planted-body" in str(alice.recv(timeout=ANSWER_SECONDS))
+        alice.recv(timeout=ANSWER_SECONDS)
         misbehave(chatd)
         private_redis.client.config_set("requirepass", "another")
         private_redis.client.client_kill_filter(_type="normal", skipme=True)
@@ -567,7 +567,7 @@ def test_two_processes_on_one_port_serve_the_same_users(start: Start, private_re
 
         for number, client in enumerate(clients):
             before = (number - 1) % 20
-            heard = [json.loads(client.recv(timeout=5)) for _ in range(2)]
+            heard = [json.loads(client.recv(timeout=ANSWER_SECONDS)) for _ in range(2)]
             assert {"status": 1, "msg": "sended"} in heard
             assert {"body": before, "from": f"user-{before}"} in heard
 
