@@ -15,7 +15,7 @@
 
 enum {
     TIMEOUT_MS = 3000, /* of the store under test: a busy machine must not use it up */
-    LEASE_MS = 5000,
+    LEASE_MS = 4000,
     REFRESH_MS = 300,
     SLACK_MS = 3000,    /* a busy machine may be so much later than is right */
     PATIENCE_MS = 20000 /* until a test has failed */
