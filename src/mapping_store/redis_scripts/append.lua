@@ -44,12 +44,20 @@ local function next_id()
     return n < NUMBER_MAX and id_of(ms, n + 1) or id_of(ms + 1, 0)
 end
 
--- Returns the last id that is one.
+-- Nobody sends so much that the last millisecond is half used: an id behind that was made up, and
+-- what follows it would have no id.
+local function leaves_room(id)
+    local ms, n = parts(id)
+    return is_id(id) and (ms < MS_MAX or n < NUMBER_MAX / 2)
+end
+
+-- Returns the last id that is one, and leaves room.
 local function remove_impossible()
+    note = 'removed what has an impossible id from ' .. INBOX
     while true do
         local entries = redis.call('XREVRANGE', INBOX, '+', '-', 'COUNT', 100)
         for _, entry in ipairs(entries) do
-            if is_id(entry[1]) then
+            if leaves_room(entry[1]) then
                 return entry[1]
             end
             redis.call('XDEL', INBOX, entry[1])
@@ -64,14 +72,13 @@ end
 local function catch_up()
     local info = redis.call('XINFO', 'STREAM', INBOX)
     for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' and is_id(info[i + 1]) then
+        if info[i] == 'last-generated-id' and leaves_room(info[i + 1]) then
             inbox.last = info[i + 1]
             return
         end
     end
     inbox.last = later(inbox.last, remove_impossible())
     redis.call('XSETID', INBOX, inbox.last)
-    note = 'removed what has an impossible id from ' .. INBOX
 end
 
 -- Redis says so in two ways, the other one if there is no larger id at all.
@@ -81,6 +88,9 @@ local function is_behind(reply)
 end
 
 local function append()
+    if not leaves_room(inbox.last) then
+        inbox.last = remove_impossible()
+    end
     local reply = redis.pcall('XADD', INBOX, next_id(), 'from', FROM, 'body', BODY)
     if is_behind(reply) then
         catch_up()
