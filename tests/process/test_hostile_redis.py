@@ -15,12 +15,14 @@ import pytest
 import redis
 from clients import ask, sign
 from conftest import Chatd, Redis, Start, wait_until
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
 
-SECONDS = float(os.environ.get("HOSTILE_SECONDS", "16"))
+SECONDS = float(os.environ.get("HOSTILE_SECONDS", "15"))
 WRITES = 30  # between two looks
-HEALED_S = 5  # the lease and the refresh, and what a busy machine adds
+HEALED_S = 7  # the lease and the refresh, and what a busy machine adds
 HEARD_SECONDS = 30
+DROPPED = 1008
 IDLE_S = 0.6
 IDLE_SHARE_MAX = 0.25  # of a core, with sanitizers
 UIDS = ("alice", "bob", "offline", "{a}%b")
@@ -226,8 +228,24 @@ class Place:
         """Everybody is there: who was, and who comes now."""
         for i in range(2):
             for uid in ("alice", "offline", "{a}%b"):
-                with client(self.nodes[i]) as newcomer:
-                    self.look_at(newcomer, uid, i)
+                try:
+                    self.look_with_newcomer(uid, i)
+                except ConnectionClosedError as closed:
+                    self.sign_again(closed)
+                    self.look_with_newcomer(uid, i)
+
+    def sign_again(self, closed: ConnectionClosedError) -> None:
+        """With history, who had not read what was deleted is told so: by 1008, and a gap at the next sign."""
+        if not self.has_history or closed.rcvd is None or closed.rcvd.code != DROPPED:
+            raise closed
+        for (uid, i), device in self.devices.items():
+            if device.close_code is not None:
+                assert device.close_code == DROPPED
+                self.devices[uid, i] = self.signed(uid, i)
+
+    def look_with_newcomer(self, uid: str, i: int) -> None:
+        with client(self.nodes[i]) as newcomer:
+            self.look_at(newcomer, uid, i)
 
     def look_at(self, newcomer: ClientConnection, uid: str, i: int) -> None:
         body = f"to {uid} {next(self.numbers)}"
@@ -270,7 +288,7 @@ def seed() -> int:
 
 @pytest.mark.parametrize("features", ["broadcast,nodes", "broadcast,history,nodes"])
 def test_nothing_in_redis_loses_anybody(start: Start, private_redis: Redis, seed: int, features: str) -> None:
-    times = ("--redis-timeout-ms", "1000", "--redis-lease-ms", "2000", "--redis-refresh-ms", "1000")
+    times = ("--redis-timeout-ms", "2000", "--redis-lease-ms", "4000", "--redis-refresh-ms", "1000")
     shared = ("--redis", private_redis.url, "--features", features, *times)
     nodes = [start(*shared, "--node-name", name) for name in ("na", "nb")]
     wait_until(lambda: all(" info redis_connected " in node.log() for node in nodes), "Redis is there")
@@ -291,4 +309,5 @@ def test_nothing_in_redis_loses_anybody(start: Start, private_redis: Redis, seed
             place.look()
         except BaseException:
             print("\n".join(vandal.done))
+            print(*(node.log()[-6000:] for node in nodes), sep="\n----\n")
             raise
