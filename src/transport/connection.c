@@ -22,6 +22,7 @@ void connection_destroy(struct connection *connection)
         return;
     }
     deadline_clear(&connection->deadline);
+    message_clock_end(&connection->clock);
     outbox_clear(&connection->outbox);
     free(connection);
 }

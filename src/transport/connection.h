@@ -13,6 +13,7 @@
 #include "chat/loop.h"
 #include "transport/deadline_wheel.h"
 #include "transport/frame_guard.h"
+#include "transport/message_clock.h"
 #include "transport/outbox.h"
 #include "transport/throttle.h"
 
@@ -31,9 +32,7 @@ struct inbox {
     char *memory; /* NULL while there are none */
     size_t len;
     size_t capacity;
-    bool has_begun; /* is in the line of those that have begun a message (inboxes.c): */
-    uint64_t since_ms;
-    struct connection *before;
+    struct connection *before; /* in the line of those that hold memory (inboxes.c) */
     struct connection *behind;
 };
 
@@ -66,6 +65,7 @@ struct connection {
     struct frame_guard guard;
     struct wire_rest rest;
     struct inbox inbox;
+    struct message_clock clock; /* of the message or the control frame that has begun */
     struct outbox outbox;
     size_t held_size;    /* bytes that libwebsockets keeps because the kernel has no room */
     size_t counted_size; /* what of both is counted in transport.outboxes_size */

@@ -217,6 +217,7 @@ size_t frame_guard_pass(struct frame_guard *guard, uint8_t *bytes, size_t n,
 {
     size_t n_passed = 0;
     size_t i = 0;
+    guard->ended_one = false;
     while (i < n && guard->state != GUARD_OVER) {
         size_t piece = guard->state == GUARD_PAYLOAD
                            ? take_payload(guard, n - i)
@@ -231,6 +232,7 @@ size_t frame_guard_pass(struct frame_guard *guard, uint8_t *bytes, size_t n,
             n_passed += piece;
         }
         i += piece;
+        guard->ended_one |= guard->state == GUARD_FRAME && !guard->in_message;
     }
     return n_passed + write_mark(guard, bytes + n_passed);
 }
@@ -243,14 +245,14 @@ size_t frame_guard_take_held(struct frame_guard *guard, uint8_t *out)
     return n;
 }
 
-bool frame_guard_end(struct frame_guard *guard, uint8_t *out, size_t *n_passed)
+bool frame_guard_is_inside(const struct frame_guard *guard)
 {
-    bool inside = guard->state == GUARD_PAYLOAD || guard->n_held > 0;
-    if (guard->close_code == 0 && inside) {
-        return false;
-    }
+    return guard->close_code == 0 &&
+           (guard->state == GUARD_PAYLOAD || guard->in_message || guard->n_held > 0);
+}
+
+void frame_guard_end(struct frame_guard *guard)
+{
     end_with(guard, FRAME_GUARD_NO_CODE);
     give_up(guard);
-    *n_passed = write_mark(guard, out);
-    return true;
 }

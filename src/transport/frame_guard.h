@@ -45,6 +45,7 @@ struct frame_guard {
     bool marked;         /* the mark was passed on */
     bool passing;        /* this payload is passed on */
     bool in_message;     /* between the fragments of a message */
+    bool ended_one;      /* in these bytes a message, or a control frame between two */
     uint8_t n_held;      /* bytes that cannot be judged before more have come */
     uint8_t held[FRAME_GUARD_HELD_MAX];
     uint64_t n_left; /* bytes of mask and payload to come */
@@ -62,8 +63,11 @@ size_t frame_guard_pass(struct frame_guard *guard, uint8_t *bytes, size_t n,
 /* Put the bytes that are held into 'out' and forget them. Returns their number. */
 size_t frame_guard_take_held(struct frame_guard *guard, uint8_t *out);
 
-/* The peer has ended its half of TCP. False: inside of a frame, so nobody can be told in its turn.
- * Or '*n_passed' says how many bytes of 'out', which has room for the mark, to pass on. */
-bool frame_guard_end(struct frame_guard *guard, uint8_t *out, size_t *n_passed);
+/* Has a message or a control frame begun that has not ended? */
+bool frame_guard_is_inside(const struct frame_guard *guard);
+
+/* The peer has ended its half of TCP, which ends the stream as a close frame does, wherever. There
+ * is no mark: all that was passed on has been received. */
+void frame_guard_end(struct frame_guard *guard);
 
 #endif

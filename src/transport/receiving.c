@@ -19,15 +19,26 @@ bool connection_is_stopped(const struct connection *connection)
            connection->slowness.unheard;
 }
 
-bool connection_has_unread(const struct connection *connection)
+size_t connection_n_unread(const struct connection *connection)
 {
     int n_bytes = 0;
-    return ioctl(connection->socket, FIONREAD, &n_bytes) == 0 && n_bytes > 0;
+    return ioctl(connection->socket, FIONREAD, &n_bytes) == 0 && n_bytes > 0 ? (size_t)n_bytes : 0;
 }
 
 void connection_receive_more(struct connection *connection)
 {
-    lws_rx_flow_control(connection->wsi, connection_is_stopped(connection) ? 0 : 1);
+    bool is_read = !connection_is_stopped(connection);
+    message_clock_run(&connection->clock, &connection->transport->inboxes.wheel,
+                      loop_now_ms(connection->loop), is_read);
+    lws_rx_flow_control(connection->wsi, is_read ? 1 : 0);
+}
+
+void connection_refuse(struct connection *connection, uint16_t code)
+{
+    if (!connection->deaf) {
+        connection->deaf = true;
+        router_received_broken(connection->transport->router, connection->id, code);
+    }
 }
 
 void connection_throttle(struct connection *connection)

@@ -299,6 +299,7 @@ static void begin_close(struct connection *connection)
     connection->state = CONNECTION_CLOSING;
     limit_close(connection);
     inbox_clear(connection);
+    message_clock_end(&connection->clock);
     connection_receive_more(connection);
     router_closed(connection->transport->router, connection->id);
 }
@@ -308,7 +309,7 @@ static bool may_say_more(const struct connection *connection)
 {
     uint16_t code = connection->guard.close_code;
     return code == CLOSE_PROTOCOL_ERROR || code == CLOSE_NOT_UTF8 ||
-           connection_has_unread(connection);
+           connection_n_unread(connection) > 0;
 }
 
 /* Once both close frames have gone their ways, or no other is to be expected, the server ends TCP:
@@ -327,12 +328,6 @@ static void end_tcp(struct connection *connection)
     }
 }
 
-/* A peer that has left and read nothing before, to which libwebsockets would go on writing. */
-static bool is_to_kill(const struct connection *connection)
-{
-    return connection->tcp_ended && connection->blocked;
-}
-
 /* The replies and the deliveries before it have left, or were given up; or the peer has closed, and
  * they leave while it is no device any more. */
 static bool is_to_close(const struct connection *connection)
@@ -343,17 +338,17 @@ static bool is_to_close(const struct connection *connection)
 
 static void attend(struct connection *connection)
 {
-    if (is_to_kill(connection)) {
-        connection_kill(connection);
-        return;
+    if (connection->tcp_ended) {
+        connection_receive_more(connection);
+    }
+    if (connection->tcp_ended && connection->state == CONNECTION_OPEN) {
+        connection_refuse(connection, connection->guard.close_code);
     }
     if (connection->state == CONNECTION_OPEN && is_to_close(connection)) {
         begin_close(connection);
     }
     if (connection->state == CONNECTION_CLOSING) {
         end_tcp(connection);
-    } else if (connection->tcp_ended) {
-        connection_receive_more(connection);
     }
 }
 
@@ -410,7 +405,7 @@ static void check_life(struct connection *connection)
 {
     const struct transport_options *options = &connection->transport->options;
     uint64_t now_ms = loop_now_ms(connection->loop);
-    if (connection->asked_ms != 0 && connection_has_unread(connection)) {
+    if (connection->asked_ms != 0 && connection_n_unread(connection) > 0) {
         connection_heard(connection); /* what was not read yet is a sign of life, too */
     }
     if (connection->heard_ms + options->ping_interval_ms > now_ms) {

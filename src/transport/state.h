@@ -24,9 +24,10 @@ void conn_list_add(struct conn_list *list, conn_id id);
 
 /* Messages of which a part has come (inboxes.c). */
 struct inboxes {
-    struct connection *first; /* has begun the oldest one */
+    struct connection *first; /* has held memory the longest */
     struct connection *last;
-    size_t size; /* memory of all */
+    size_t size;                 /* memory of all */
+    struct deadline_wheel wheel; /* of their clocks */
 };
 
 struct transport {
@@ -91,8 +92,12 @@ void transport_unthrottle(struct transport *transport);
 /* Is it not read, for whatever reason? */
 bool connection_is_stopped(const struct connection *connection);
 
-/* Has something come from it that was not read yet? */
-bool connection_has_unread(const struct connection *connection);
+/* Bytes that have come from it and were not read yet. */
+size_t connection_n_unread(const struct connection *connection);
+
+/* Its stream has ended, by a fault of the peer's or not: nothing more of it is processed, and the
+ * connection is closed with 'code' after the replies that are due. Only the first time counts. */
+void connection_refuse(struct connection *connection, uint16_t code);
 
 /* inboxes.c */
 
@@ -108,6 +113,9 @@ void inboxes_limit(struct transport *transport);
 
 /* One tick of the wheel: messages that have not ended in time end, with 1008. */
 void inboxes_tick(struct transport *transport);
+
+/* The guard has seen 'n_read' more bytes: a message may have begun or ended. */
+void message_watch(struct connection *connection, size_t n_read);
 
 /* sending.c */
 extern const struct sink_ops transport_sink_ops;

@@ -264,6 +264,7 @@ enum err transport_create(struct loop *loop, const struct transport_options *opt
                           transport->addresses, &handshake_events, transport);
     transport->connections_max = connections_max(options);
     deadline_wheel_init(&transport->wheel, loop_now_ms(loop));
+    deadline_wheel_init(&transport->inboxes.wheel, loop_now_ms(loop));
     transport->wheel_timer = loop_timer_create(loop, transport_tick, transport);
     transport->flush_hook = loop_before_sleep(loop, transport_flush, transport);
     wire_init(sockets_max());

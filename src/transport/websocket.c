@@ -19,18 +19,11 @@ static void established(struct connection *connection)
     router_opened(connection->transport->router, connection->id);
 }
 
-/* The transport's own verdict on a message; nothing of it is processed. */
-static void refuse(struct connection *connection, uint16_t code)
-{
-    connection->deaf = true;
-    router_received_broken(connection->transport->router, connection->id, code);
-}
-
 static void handle_text(struct connection *connection, struct str text)
 {
     struct router *router = connection->transport->router;
     if (!utf8_valid(text)) {
-        refuse(connection, CLOSE_NOT_UTF8); /* [WS-6] */
+        connection_refuse(connection, CLOSE_NOT_UTF8); /* [WS-6] */
         return;
     }
     struct request request;
@@ -64,7 +57,7 @@ static void received(struct connection *connection, struct str piece)
     size_t size_max = connection->transport->options.message_size_max;
     if (announced > size_max || inbox->len + piece.len + announced > size_max) {
         inbox_clear(connection);
-        refuse(connection, CLOSE_TOO_BIG); /* [WS-8] */
+        connection_refuse(connection, CLOSE_TOO_BIG); /* [WS-8] */
         return;
     }
     bool complete = announced == 0 && lws_is_final_fragment(connection->wsi);
@@ -73,7 +66,6 @@ static void received(struct connection *connection, struct str piece)
         connection_throttle(connection);
     }
     if (complete && inbox->len == 0) {
-        inbox_clear(connection); /* it may have begun with nothing */
         handle_message(connection, piece);
         return;
     }
@@ -83,20 +75,9 @@ static void received(struct connection *connection, struct str piece)
         inbox_clear(connection);
     } else {
         inboxes_limit(connection->transport);
-        if (connection->inbox.has_begun && router_is_full(connection->transport->router)) {
+        if (connection->inbox.memory != NULL && router_is_full(connection->transport->router)) {
             connection_wait_for_room(connection);
         }
-    }
-}
-
-/* The guard's mark: whatever came before has been received. The replies to it come before the
- * close, which answers the peer's or says that a frame was forbidden. */
-static void stream_ended(struct connection *connection)
-{
-    if (!connection->deaf) {
-        connection->deaf = true;
-        router_received_broken(connection->transport->router, connection->id,
-                               connection->guard.close_code);
     }
 }
 
@@ -106,7 +87,9 @@ static void ponged(struct connection *connection, struct str payload)
         return;
     }
     if (payload.len <= FRAME_GUARD_MARK_PAYLOAD_SIZE) {
-        stream_ended(connection);
+        /* The guard's mark: whatever came before has been received. The replies to it come before
+         * the close, which answers the peer's or says that a frame was forbidden. */
+        connection_refuse(connection, connection->guard.close_code);
         return;
     }
     router_ponged(connection->transport->router, connection->id, payload);
@@ -117,6 +100,7 @@ static void closed(struct connection *connection)
     if (connection->state == CONNECTION_OPEN) {
         connection->state = CONNECTION_CLOSING;
         inbox_clear(connection);
+        message_clock_end(&connection->clock);
         router_closed(connection->transport->router, connection->id);
     }
 }

@@ -93,18 +93,14 @@ static ssize_t nothing_yet(void)
     return -1;
 }
 
-/* libwebsockets drops the connection as soon as it hears of the end, with the replies that are
- * still due. So it hears of it only where the end comes too early, or nothing is due. */
-static ssize_t read_end(struct connection *connection, uint8_t *buffer)
+/* libwebsockets drops the connection as soon as it hears of the end, with all that waits to
+ * leave. So it does not hear of it, and the connection is ended from a later turn. */
+static ssize_t read_end(struct connection *connection)
 {
-    size_t n_passed = 0;
+    frame_guard_end(&connection->guard);
     connection->tcp_ended = true;
-    transport_attend(connection); /* later, when libwebsockets has had its chance */
-    if (connection->state != CONNECTION_OPEN ||
-        !frame_guard_end(&connection->guard, buffer, &n_passed)) {
-        return 0;
-    }
-    return n_passed > 0 ? (ssize_t)n_passed : nothing_yet();
+    transport_attend(connection);
+    return nothing_yet();
 }
 
 /* 'size' has room for what is held, one byte more, and the mark. */
@@ -116,7 +112,7 @@ static ssize_t read_guarded(struct connection *connection, uint8_t *buffer, size
     size_t room = size - n_held - FRAME_GUARD_MARK_SIZE;
     ssize_t n = recvfrom(connection->socket, buffer + n_held, room, flags, NULL, NULL);
     if (n == 0) {
-        return read_end(connection, buffer);
+        return read_end(connection);
     }
     if (n < 0) {
         return n;
@@ -132,6 +128,7 @@ static ssize_t read_guarded(struct connection *connection, uint8_t *buffer, size
     if (guard->peer_is_done && !was_done) {
         transport_attend(connection);
     }
+    message_watch(connection, (size_t)n);
     return n_passed > 0 ? (ssize_t)n_passed : nothing_yet();
 }
 

@@ -208,36 +208,93 @@ static void test_prefix_of_legal_stream_goes_on(void **state)
     }
 }
 
-/* The end of TCP ends the stream as a close frame would, but inside of a frame. */
+/* The end of TCP ends the stream as a close frame would. */
 static void test_end_of_tcp(void **state)
 {
     (void)state;
     static const struct {
         struct str in;
-        bool told;
-        size_t n_passed;
+        uint16_t code;
     } ends[] = {
-        {STR_INIT(""), true, FRAME_GUARD_MARK_SIZE},
-        {STR_INIT("\x81\x81" MASK "a"), true, FRAME_GUARD_MARK_SIZE},
-        {STR_INIT("\x01\x81" MASK "a"), true, FRAME_GUARD_MARK_SIZE},
+        {STR_INIT(""), 1005},
+        {STR_INIT("\x81\x81" MASK "a"), 1005},
+        {STR_INIT("\x01\x81" MASK "a"), 1005},
         {STR_INIT("\x81\x01"
                   "a"),
-         true, 0},
-        {STR_INIT("\x88\x80" MASK), true, 0},
-        {STR_INIT("\x81\x01"), true, 0},
-        {STR_INIT("\x81"), false, 0},
-        {STR_INIT("\x81\x81" MASK), false, 0},
-        {STR_INIT("\x89\x81" MASK), false, 0},
+         1002},
+        {STR_INIT("\x88\x82" MASK "\x03\xe8"), 1000},
+        {STR_INIT("\x81\x01"), 1002},
+        {STR_INIT("\x81"), 1005},
+        {STR_INIT("\x81\x81" MASK), 1005},
+        {STR_INIT("\x89\x81" MASK), 1005},
     };
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         struct fed fed;
-        uint8_t out[FRAME_GUARD_MARK_SIZE];
-        size_t n_passed = 0;
         feed(ends[i].in, 64, &fed);
-        assert_int_equal(frame_guard_end(&fed.guard, out, &n_passed), ends[i].told);
-        assert_int_equal(n_passed, ends[i].n_passed);
-        assert_true(fed.guard.close_code != 0 || !ends[i].told);
+        frame_guard_end(&fed.guard);
+        assert_int_equal(fed.guard.close_code, ends[i].code);
+        assert_true(fed.guard.peer_is_done);
+        assert_false(frame_guard_is_inside(&fed.guard));
     }
+}
+
+/* [WS-20] From the first byte of a message's first frame to the last byte of its last, whatever
+ * control frames come between; and in a control frame. */
+static void test_inside_of_messages_and_control_frames(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str bytes; /* one is inside behind each but the last */
+        bool is_inside;   /* behind the last one */
+    } streams[] = {
+        {STR_INIT("\x81\x83" MASK "abc"), false},
+        {STR_INIT("\x81\x80" MASK), false},
+        {STR_INIT("\x81\xfe\0\x7e" MASK BYTES_125 "x"), false},
+        {STR_INIT("\x01\x80" MASK), true},
+        {STR_INIT("\x01\x81" MASK "a"), true},
+        {STR_INIT("\x01\x80" MASK "\0\x81" MASK "a\x89\x80" MASK "\x80\x80" MASK), false},
+        {STR_INIT("\x89\x81" MASK "p"), false},
+        {STR_INIT("\x8a\x82" MASK "pq"), false},
+    };
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        struct str bytes = streams[i].bytes;
+        for (size_t len = 0; len <= bytes.len; len++) {
+            struct fed fed;
+            feed((struct str){bytes.ptr, len}, 1, &fed);
+            bool is_last = len == bytes.len;
+            assert_int_equal(frame_guard_is_inside(&fed.guard),
+                             is_last ? streams[i].is_inside : len > 0);
+            assert_int_equal(fed.guard.ended_one, is_last && !streams[i].is_inside);
+        }
+    }
+}
+
+/* In a fragmented message control frames end nothing, and the last fragment ends it. */
+static void test_what_ends_a_message(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str bytes;
+        bool ends;
+    } steps[] = {
+        {STR_INIT("\x01\x81" MASK "a"), false},
+        {STR_INIT("\x89\x81" MASK "p"), false},
+        {STR_INIT("\x8a\x80" MASK), false},
+        {STR_INIT("\0\x80" MASK), false},
+        {STR_INIT("\x80\x80" MASK), true},
+        {STR_INIT("\x89\x81" MASK "p"), true},
+        {STR_INIT("\x81"), false},
+        {STR_INIT("\x80" MASK "\x81"), true},
+    };
+    struct fed fed = {0};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        uint8_t buffer[64];
+        size_t n_held = frame_guard_take_held(&fed.guard, buffer);
+        memcpy(buffer + n_held, steps[i].bytes.ptr, steps[i].bytes.len);
+        (void)frame_guard_pass(&fed.guard, buffer, n_held + steps[i].bytes.len, on_ping, &fed);
+        assert_int_equal(fed.guard.ended_one, steps[i].ends);
+    }
+    assert_true(frame_guard_is_inside(&fed.guard));
 }
 
 int main(void)
@@ -246,6 +303,8 @@ int main(void)
         cmocka_unit_test(test_streams_whole_and_in_pieces),
         cmocka_unit_test(test_prefix_of_legal_stream_goes_on),
         cmocka_unit_test(test_end_of_tcp),
+        cmocka_unit_test(test_inside_of_messages_and_control_frames),
+        cmocka_unit_test(test_what_ends_a_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ static void test_connections_of_one_address_are_limited(void **state)
 static void test_unfinished_handshakes_do_not_keep_others_out(void **state)
 {
     struct fixture *f = *state;
+    f->options.handshake_timeout_ms = 600000; /* not the reason that they end */
     given_server(f);
     struct client *oldest = given_tcp(f);
     when_sends_bytes(oldest, STR("GET / HTTP/1.1\r\n"));
@@ -75,6 +76,7 @@ static void then_handshakes(struct fixture *f, size_t n)
 static void test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones(void **state)
 {
     struct fixture *f = *state;
+    f->options.handshake_timeout_ms = 600000; /* not the reason that they end */
     given_server(f);
     for (size_t i = 1; i <= HANDSHAKES_MAX; i++) {
         given_tcp(f);
@@ -198,24 +200,105 @@ static void test_who_comes_while_others_hold_is_served(void **state)
     then_text(alice, SIGNED("2"));
 }
 
-/* A message has its time, also one of which nothing has come but an empty fragment. */
-static void test_message_that_does_not_end_in_time_ends_its_connection(void **state)
+static const struct {
+    const char *name;
+    struct str begun;
+    struct str more; /* which comes again and again, and does not end it */
+} unfinished[] = {
+    {"half a message", STR_INIT("\x81\x8a\0\0\0\0{\"ty"), STR_INIT("")},
+    {"one byte", STR_INIT("\x81"), STR_INIT("")},
+    {"half a length", STR_INIT("\x81\xfe\x10"), STR_INIT("")},
+    {"a header without its mask", STR_INIT("\x81\x8a"), STR_INIT("")},
+    {"a header without payload", STR_INIT("\x81\xfe\x10\0\0\0\0\0"), STR_INIT("")},
+    {"an empty fragment", STR_INIT("\x01\x80\0\0\0\0"), STR_INIT("")},
+    {"empty fragments", STR_INIT("\x01\x80\0\0\0\0"), STR_INIT("\0\x80\0\0\0\0")},
+    {"fragments", STR_INIT("\x01\x81\0\0\0\0{"), STR_INIT("\0\x81\0\0\0\0 ")},
+    {"pings between", STR_INIT("\x01\x81\0\0\0\0{"), STR_INIT("\x89\x80\0\0\0\0")},
+    {"pongs between", STR_INIT("\x01\x81\0\0\0\0{"), STR_INIT("\x8a\x80\0\0\0\0")},
+    {"bytes one by one", STR_INIT("\x81\xfe\x10\0\0\0\0\0{"), STR_INIT(" ")},
+    {"half a ping", STR_INIT("\x89\xfd\0\0\0\0pin"), STR_INIT("")},
+    {"a ping byte by byte", STR_INIT("\x89\xfd\0\0\0\0"), STR_INIT("p")},
+    {"half a close frame", STR_INIT("\x88\x82\0\0\0\0\x03"), STR_INIT("")},
+};
+
+enum {
+    N_UNFINISHED = sizeof unfinished / sizeof unfinished[0]
+};
+
+/* [WS-20] Whatever has begun has its time, and nothing that dribbles in prolongs it. */
+static void test_what_does_not_end_in_time_ends_its_connection(void **state)
 {
     struct fixture *f = *state;
     f->options.message_timeout_ms = 300;
     given_server(f);
-    struct client *holder = given_user(f, "holder");
-    struct client *empty = given_user(f, "empty");
     struct client *bob = given_user(f, "bob");
+    struct client *holders[N_UNFINISHED];
+    for (size_t i = 0; i < N_UNFINISHED; i++) {
+        holders[i] = given_user(f, "holder");
+        when_sends_bytes(holders[i], unfinished[i].begun);
+    }
 
-    when_begins_message(holder);
-    when_sends(empty, TEXT_MORE, STR(""));
-    then_closed(holder, 1008);
-    then_closed(empty, 1008);
+    for (int n = 0; n < 25; n++) {
+        run_for(f, 20);
+        for (size_t i = 0; i < N_UNFINISHED; i++) {
+            when_sends_bytes(holders[i], unfinished[i].more);
+        }
+    }
 
+    for (size_t i = 0; i < N_UNFINISHED; i++) {
+        print_message("%s\n", unfinished[i].name);
+        assert_true(client_awaits(holders[i], CLOSE, STR("\x03\xf0")));
+    }
+    then_n_signed(f, 1);
     assert_int_equal(f->transport->inboxes.size, 0);
     assert_null(f->transport->inboxes.first);
     then_nothing(bob);
+}
+
+/* Each message has a time of its own, also of one who always is in the middle of the next. */
+static void test_messages_that_end_in_time_are_many(void **state)
+{
+    struct fixture *f = *state;
+    f->options.message_timeout_ms = 2000;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct bytes bytes = {0};
+    add_frame(&bytes, TEXT_MORE, STR("{\"type\":\"msg\","));
+    size_t n_begun = bytes.len;
+    add_frame(&bytes, PING, STR("p"));
+    add_frame(&bytes, LAST, STR("\"to\":\"bob\",\"body\":1}"));
+    add_frame(&bytes, TEXT_MORE, STR("{\"type\":\"msg\","));
+    when_sends_bytes(alice, (struct str){(char *)bytes.memory, n_begun});
+
+    for (int i = 0; i < 8; i++) {
+        run_for(f, 300);
+        when_sends_bytes(alice, (struct str){(char *)bytes.memory + n_begun, bytes.len - n_begun});
+        then_frame(alice, PONG, STR("p"));
+        then_text(alice, SENT);
+    }
+    free(bytes.memory);
+}
+
+/* What has come in time counts, also if the server was busy and reads it late. */
+static void test_message_that_came_in_time_is_received(void **state)
+{
+    struct fixture *f = *state;
+    f->options.message_timeout_ms = 300;
+    given_server(f);
+    struct client *alice = given_user(f, "alice");
+    struct bytes bytes = {0};
+    char text[60000];
+    memset(text, ' ', sizeof text);
+    memcpy(text, SIGN("bob"), strlen(SIGN("bob")));
+    add_frame(&bytes, TEXT, (struct str){text, sizeof text});
+    when_sends_bytes(alice, (struct str){(char *)bytes.memory, 10});
+    run_for(f, 20);
+
+    when_sends_bytes(alice, (struct str){(char *)bytes.memory + 10, bytes.len - 10});
+    usleep(500000);
+
+    then_text(alice, SIGNED("2"));
+    free(bytes.memory);
 }
 
 /* Time in which it is not read is not its own. */
@@ -310,7 +393,9 @@ int main(void)
         TRANSPORT_TEST(test_a_storm_of_unfinished_handshakes_cuts_as_many_old_ones),
         TRANSPORT_TEST(test_messages_that_never_end_are_limited_together),
         TRANSPORT_TEST(test_who_comes_while_others_hold_is_served),
-        TRANSPORT_TEST(test_message_that_does_not_end_in_time_ends_its_connection),
+        TRANSPORT_TEST(test_what_does_not_end_in_time_ends_its_connection),
+        TRANSPORT_TEST(test_messages_that_end_in_time_are_many),
+        TRANSPORT_TEST(test_message_that_came_in_time_is_received),
         TRANSPORT_TEST(test_message_that_is_not_read_has_its_time),
         TRANSPORT_TEST(test_requests_above_the_rate_wait),
         TRANSPORT_TEST(test_requests_in_flight_are_limited_together),

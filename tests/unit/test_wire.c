@@ -2,6 +2,7 @@
  * their turn; everything else is read as if nobody looked. */
 #include "transport_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -250,19 +251,75 @@ static void test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection(void 
     then_nothing(given_client(f));
 }
 
-/* The end of the stream, or nothing more for now, behind half of a header. */
-static void test_end_behind_half_a_header_ends_the_connection(void **state)
+/* Whatever the end of TCP cuts off, what was complete before it is answered. */
+static void test_end_inside_of_a_frame_comes_after_the_replies(void **state)
 {
     struct fixture *f = *state;
     given_server(f);
-    struct client *client = given_user(f, "alice");
-    when_sends_bytes(client, STR("\x81"));
-    run_for(f, 10);
+    static const struct str cut_off[] = {
+        STR_INIT("\x81"),
+        STR_INIT("\x81\xfe\x10"),
+        STR_INIT("\x81\x85" MASK "{"),
+        STR_INIT("\x01\x81" MASK "z\x80\x85" MASK "{"),
+        STR_INIT("\x88\x82" MASK "\x02"),
+    };
+    for (size_t i = 0; i < sizeof cut_off / sizeof cut_off[0]; i++) {
+        struct client *client = given_user(f, "alice");
+        struct bytes bytes = {0};
+        add_frame(&bytes, TEXT, STR(MSG("bob", "1")));
+        add_bytes(&bytes, cut_off[i]);
 
-    shutdown(client->fd, SHUT_WR);
+        when_sends_all(client, &bytes);
+        shutdown(client->fd, SHUT_WR);
 
-    then_ended(client);
+        then_text(client, SENT);
+        then_frame(client, CLOSE, STR(""));
+        then_ended(client);
+        then_n_signed(f, 0);
+    }
+}
+
+enum {
+    N_LONG = 12,
+    LONG_SIZE = 60000
+};
+
+static bool is_blocked(void *ctx)
+{
+    const struct connection *connection = ctx;
+    return connection->blocked;
+}
+
+/* Who has said all and reads gets what waits; who does not is let go. */
+static void test_end_while_much_waits_comes_after_the_replies(void **state)
+{
+    struct fixture *f = *state;
+    given_server(f);
+    struct client *alice = given_small_tcp(f);
+    when_upgrades(alice);
+    when_signs(alice, "alice");
+    struct connection *connection = id_table_get(f->transport->connections, 1);
+    static char text[LONG_SIZE];
+    static char body[LONG_SIZE - 100];
+    memset(body, 'x', sizeof body - 1);
+    snprintf(text, sizeof text, MSG("alice", "\"%s\""), body);
+    for (int i = 0; i < N_LONG; i++) {
+        when_says(alice, text);
+    }
+    assert_true(run_until(f, is_blocked, connection));
+    run_for(f, 20);
+
+    shutdown(alice->fd, SHUT_WR);
+    run_for(f, 50);
     then_n_signed(f, 0);
+
+    snprintf(text, sizeof text, DELIVERY("alice", "\"%s\""), body);
+    for (int i = 0; i < N_LONG; i++) {
+        then_text(alice, text);
+        then_text(alice, SENT);
+    }
+    then_frame(alice, CLOSE, STR(""));
+    then_ended(alice);
 }
 
 static void test_other_sockets_are_read_as_ever(void **state)
@@ -324,7 +381,8 @@ int main(void)
         TRANSPORT_TEST(test_frames_in_the_segment_of_the_upgrade_are_received),
         TRANSPORT_TEST(test_forbidden_frame_in_the_segment_of_the_upgrade_is_closed_with_1002),
         TRANSPORT_TEST(test_bytes_behind_a_head_that_is_no_upgrade_end_the_connection),
-        TRANSPORT_TEST(test_end_behind_half_a_header_ends_the_connection),
+        TRANSPORT_TEST(test_end_inside_of_a_frame_comes_after_the_replies),
+        TRANSPORT_TEST(test_end_while_much_waits_comes_after_the_replies),
         TRANSPORT_TEST(test_other_sockets_are_read_as_ever),
         TRANSPORT_TEST(test_socket_with_the_number_of_one_that_closed_is_read_as_ever),
     };

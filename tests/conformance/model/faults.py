@@ -144,6 +144,8 @@ too-many-lost                 WS-19  requests above a number are not answered
 too-many-refused              WS-19  requests above a number are refused
 too-many-closed-1011          WS-19  after a number of requests the connection is closed with 1011
 unfinished-stays              WS-20  a message that does not end is waited for without end
+unfinished-header-stays       WS-20  a frame of which only the header has come is waited for without end
+unfinished-fragments-stay     WS-20  each fragment gives its message the whole time again
 unfinished-1011               WS-20  a message that does not end is refused with 1011
 type-must-be-first            JSON-1  `type` has to be the first member
 no-space-before-colon         JSON-1  white space before a colon is refused

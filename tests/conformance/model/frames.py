@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from .faults import fault
@@ -187,11 +187,20 @@ async def read_frames(
     if fault("too-long-by-one-accepted"):
         message_max += 1
     closed = False
+
+    def begun() -> None:
+        nonlocal until
+        if until is None and message_timeout is not None and not fault("unfinished-header-stays"):
+            until = asyncio.get_running_loop().time() + message_timeout
+            clock.reschedule(until)
+
     while not (closed and buffered(reader) == 0):
+        if opcode == CONTINUATION:
+            until = None
         try:
             room = message_max - (0 if fault("limit-for-each-fragment") else len(parts))
-            async with asyncio.timeout_at(until):
-                frame = await _read_frame(reader, _room_by_fault(opcode, room))
+            async with asyncio.timeout_at(until) as clock:
+                frame = await _read_frame(reader, _room_by_fault(opcode, room), begun)
             if checks_close and frame.opcode == CLOSE:
                 _check_close(frame.payload)
         except TimeoutError:
@@ -229,7 +238,9 @@ async def read_frames(
                 continue
             raise Violation(1002)
         opcode = frame.opcode or opcode
-        if frame.opcode != CONTINUATION and message_timeout is not None:
+        if message_timeout is not None and (
+            (frame.opcode != CONTINUATION and until is None) or fault("unfinished-fragments-stay")
+        ):
             until = asyncio.get_running_loop().time() + message_timeout
         n_fragments = n_fragments + 1 if frame.opcode == CONTINUATION else 1
         if fault("utf8-checked-per-fragment"):
@@ -242,7 +253,7 @@ async def read_frames(
             if fault("binary-in-fragments-as-text") and n_fragments > 1:
                 opcode = TEXT
             yield Frame(True, opcode, _checked(opcode, bytes(parts)))
-            opcode, parts, until = CONTINUATION, _no_parts(), None
+            opcode, parts = CONTINUATION, _no_parts()
 
 
 _everybodys_parts = bytearray()  # by fault
@@ -277,8 +288,10 @@ def _checked(opcode: int, payload: bytes) -> bytes:
     return payload
 
 
-async def _read_frame(reader: asyncio.StreamReader, payload_max: int) -> Frame:
-    first, second = await reader.readexactly(2)
+async def _read_frame(reader: asyncio.StreamReader, payload_max: int, begun: Callable[[], None]) -> Frame:
+    first = ord(await reader.readexactly(1))
+    begun()
+    second = ord(await reader.readexactly(1))
     final, reserved, opcode = bool(first & 0x80), first & 0x70, first & 0x0F
     masked, size = bool(second & 0x80), second & 0x7F
     if fault("reserved-bits-accepted") or (fault("reserved-bit-3-accepted") and reserved == 0x10):

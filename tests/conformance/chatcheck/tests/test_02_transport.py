@@ -1112,9 +1112,49 @@ def are_upgraded(server: Server, n: int) -> bool:
     return all(response is not None and response.status == 101 for response in responses)
 
 
+TEXT_BEGUN = b'{"type":"msg",'
+UNFINISHED = {  # what begins a message, and what goes on dribbling in
+    "half-a-message": (build_frame(TEXT, TEXT_BEGUN, fin=False), b""),
+    "header-only": (b"\x81\xfe\x10\0", b""),
+    "no-payload": (b"\x81\xfe\x10\0abcd", b""),
+    "empty-fragments": (build_frame(TEXT, fin=False), build_frame(CONT, fin=False)),
+    "pings-between": (build_frame(TEXT, TEXT_BEGUN, fin=False), build_frame(PING, b"p")),
+    "byte-by-byte": (b"\x81\xfe\x10\0\0\0\0\0{", b" "),
+}
+
+
 @pytest.mark.spec("WS-20")
 @pytest.mark.waits
-def test_a_message_that_does_not_end_in_time_is_refused_with_1008(server: Server) -> None:
+@pytest.mark.parametrize("kind", UNFINISHED)
+def test_a_message_that_does_not_end_in_time_is_refused_with_1008(server: Server, kind: str) -> None:
+    """WS-20: "A server that limits the time in which a message has to end MUST close with 1008 when it has
+    not ended for that documented time, and process nothing of it."
+    """
+    wait = server.documented.message_wait
+    if wait is None:
+        untested("needs --message-wait, the documented time")
+    server.allow(2 * wait + 15)
+    begun, more = UNFINISHED[kind]
+    holder = server.raw()
+    holder.sign(server.uid())
+    holder.send_raw(begun, f"a message that does not end: {kind}")
+
+    until = deadline(wait + 2)
+    while more and time.monotonic() < until:
+        time.sleep(wait / 5)
+        holder.send_raw(more)
+    frame = holder.recv_frame("that the connection is closed", until)
+    while frame is not None and frame.opcode in (PING, PONG):
+        if frame.opcode == PING:
+            holder.send_frame(PONG, frame.payload)
+        frame = holder.recv_frame("that the connection is closed", until)
+    if frame is None or frame.opcode != CLOSE or frame.close_code != 1008:
+        raise Mismatch("a close frame with 1008", "the end of TCP" if frame is None else str(frame))
+
+
+@pytest.mark.spec("WS-20")
+@pytest.mark.waits
+def test_only_a_message_that_ends_in_time_is_processed(server: Server) -> None:
     """WS-20: "A server that limits the time in which a message has to end MUST close with 1008 when it has
     not ended for that documented time, and process nothing of it."
     """
@@ -1122,26 +1162,22 @@ def test_a_message_that_does_not_end_in_time_is_refused_with_1008(server: Server
     if wait is None:
         untested("needs --message-wait, the documented time")
     server.allow(wait + 15)
-    holder, bob = server.raw(), server.signed()
-    holder.sign(server.uid())
-    first, rest = cut(dump({"type": "msg", "to": bob.uid, "body": fresh()}).encode(), 20)
-    holder.send_frame(TEXT, first, fin=False)
-
-    until = deadline(wait + 2)
-    frame = holder.recv_frame("that the connection is closed", until)
-    while frame is not None and frame.opcode == PING:
-        holder.send_frame(PONG, frame.payload)
-        frame = holder.recv_frame("that the connection is closed", until)
-    if frame is None or frame.opcode != CLOSE or frame.close_code != 1008:
-        raise Mismatch("a close frame with 1008", "the end of TCP" if frame is None else str(frame))
-    holder.send_frame(CONT, rest)
+    late, in_time, bob = server.raw(), server.raw(), server.signed()
+    late.sign(server.uid())
+    uid = server.uid()
+    in_time.sign(uid)
+    first, rest = cut(dump({"type": "msg", "to": bob.uid, "body": "late"}).encode(), 20)
+    late.send_frame(TEXT, first, fin=False)
+    for number in range(3):  # each message has a time of its own
+        begin, end = cut(dump({"type": "msg", "to": bob.uid, "body": number}).encode(), 20)
+        in_time.send_frame(TEXT, begin, fin=False)
+        time.sleep(wait / 2)
+        in_time.send_frame(CONT, end)
+        in_time.expect_reply(1)
+        bob.expect_delivery(number, uid)
+    time.sleep(wait / 2)
+    late.send_frame(CONT, rest)
     bob.fence()
-
-    in_time = server.raw()
-    in_time.sign(server.uid())
-    in_time.send_frame(TEXT, first, fin=False)
-    in_time.send_frame(CONT, rest)
-    in_time.expect_reply(1)
 
 
 MANY_REQUESTS = 500
