@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import ssl
@@ -11,12 +12,13 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from chatcheck.channel import Channel, TlsChannel
-from chatcheck.hidden import basic, hide, hide_query, remember
+from chatcheck.hidden import basic, hide_query, hide_url, remember
 from chatcheck.timing import AT_ONCE_SECONDS, scaled
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 _WRONG_NAME = (62, 63, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, EMAIL_ and IP_ADDRESS_MISMATCH
+_WRONG_TIME = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE")
 
 # Of a name with several addresses the one that accepted last is tried first.
@@ -50,7 +52,7 @@ class Address:
         try:
             parts, host, port = _split(url)
         except ValueError as error:
-            raise ValueError(f"{hide(_ascii(url))}: {error}") from None
+            raise ValueError(f"{hide_url(_ascii(url))}: {error}") from None
         scheme = parts.scheme
         credentials = None
         if parts.username or parts.password:
@@ -141,11 +143,14 @@ class Address:
         told = f"the certificate of {self} is not trusted: {error.verify_message}"
         if error.verify_code in _WRONG_NAME:
             return f"{told}; use a name in --url that the certificate has"
+        if error.verify_code in _WRONG_TIME:
+            return f"{told}; renew it, or look at this machine's clock"
         if self.cafile is None:
             return f"{told}; if a CA of your own has signed it, name that with --cafile FILE"
         return f"{told}; nor has a CA in {self.cafile} signed it"
 
 
+@functools.cache  # it reads a hundred certificates
 def trust(cafile: Path | None) -> ssl.SSLContext:
     """Whom the suite trusts: the system's CAs, and those in the file. Raises OSError if it has none."""
     context = ssl.create_default_context()
@@ -167,6 +172,9 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
         parts = urlsplit(url)
     except ValueError:
         raise ValueError("there is no such host; an IPv6 address is in brackets: ws://[::1]:9502/") from None
+    host_and_port = parts.netloc.rpartition("@")[2]
+    if not re.fullmatch(r"\[[^][]*\](:.*)?|[^][]*", host_and_port):  # not all versions of Python look
+        raise ValueError("there is no such host; an IPv6 address is in brackets: ws://[::1]:9502/")
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError("expected ws://host:port/ or wss://host:port/")
     if "#" in url:

@@ -19,6 +19,9 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 # A password with a slash: what looks like a port is none.
 _ODD_USER = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/?#@]*:(?![0-9]*(?:[/?#\s]|$))\S*@", re.IGNORECASE)
 # Punctuation behind a URL is not its query's.
+_SCHEME = re.compile(
+    r"(\s*(?:[a-z][a-z0-9+.-]*:/+|(?:wss?|https?|rediss?|unix):|/+)?)(.*)", re.IGNORECASE | re.DOTALL
+)
 _QUERY = re.compile(
     r"((?:wss?|rediss?|unix)://[^\s?\"'<>]*\?)([^\s\"'<>]+?)(?=[:;,.)]*(?:[\s\"'<>]|$))", re.IGNORECASE
 )
@@ -35,6 +38,15 @@ def hide(text: str) -> str:
     for secret in _known:
         text = secret.sub(MASK, text)
     return text
+
+
+def hide_url(url: str) -> str:
+    """A URL that cannot be used, wherever its secrets are: rather too much of it is hidden."""
+    begin, host = _SCHEME.fullmatch(url).groups()  # type: ignore[union-attr] # it matches everything
+    _, at, host = host.rpartition("@")
+    host, question_mark, query = host.partition("?")
+    shown = f"{begin}{MASK if at else ''}{at}{host}{question_mark}{hide_query(query)}"
+    return hide(shown)
 
 
 def hide_query(query: str) -> str:

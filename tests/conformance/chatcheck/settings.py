@@ -18,7 +18,7 @@ from redis.connection import parse_url
 from chatcheck.address import Address, trust
 from chatcheck.clauses import Clause, load_spec
 from chatcheck.command import why_not
-from chatcheck.hidden import hide, remember
+from chatcheck.hidden import hide_url, remember
 
 FILE_NAME = "chatcheck.toml"
 PROFILES = ("original", "core", "full")
@@ -321,10 +321,13 @@ def check_target(settings: Settings) -> None:
 def _check_redis(settings: Settings) -> None:
     if settings.redis is not None:
         remember(settings.redis)
+        if not settings.redis.isprintable() or " " in settings.redis:
+            told = f"--redis {hide_url(settings.redis)}"
+            raise WrongUse(f"{told}: a URL has no spaces and control characters; write %20")
         try:
             parse_url(settings.redis)  # type: ignore[no-untyped-call]
         except ValueError:
-            raise WrongUse(f"--redis {hide(settings.redis)}: expected redis://HOST:PORT") from None
+            raise WrongUse(f"--redis {hide_url(settings.redis)}: expected redis://HOST:PORT") from None
     if "redis" in settings.features and not settings.shows_redis:
         name = "nodes" if "nodes" in settings.features else "redis"
         raise WrongUse(

@@ -90,6 +90,11 @@ def test_what_is_wrong_in_the_file_is_told(tmp_path: Path, text: str, says: str)
         (Settings(start="x {port} '"), "No closing quotation"),
         (Settings(url=["http://x"]), "expected ws://"),
         (Settings(url=["ws://x"], redis="localhost"), "expected redis://"),
+        (Settings(url=["ws://x"], redis="u:geheim@h:6379"), r"--redis \*\*\*@h:6379: expected redis://"),
+        (
+            Settings(url=["ws://x"], redis="redis://:ge heim@h"),
+            r"--redis redis://\*\*\*@h: a URL has no spaces",
+        ),
         (Settings(url=["ws://x"], feature=["redis"]), "add --redis"),
         (Settings(url=["ws://x"], profile="full"), "add --redis"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import select
 import socket
 import ssl
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from chatcheck.address import Address, CannotConnect
 from chatcheck.channel import Channel
@@ -170,6 +172,32 @@ def test_a_certificate_that_is_not_trusted_is_told_with_the_way_out(tmp_path: Pa
     assert "is not trusted: unable to get local issuer certificate; if a CA of your own" in unknown
     assert "name that with --cafile FILE" in unknown
     assert "nor has a CA in other/ca.pem signed it" in wrong_ca
+
+
+@pytest.mark.parametrize(("year", "why"), [(2020, "has expired"), (2120, "is not yet valid")])
+def test_a_certificate_of_another_time_is_told(tmp_path: Path, year: int, why: str) -> None:
+    ca = trustme.CA()
+    context = make_context(tmp_path, TLS_1_3, ca=ca)
+    begin = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
+    end = begin + datetime.timedelta(days=1)
+    ca.issue_cert("localhost", not_before=begin, not_after=end).configure_cert(context)
+
+    told = without_a_server(tmp_path, "localhost", context, "--cafile", "ca.pem")
+
+    assert f"certificate {why}; renew it, or look at this machine's clock" in told
+    assert "signed" not in told
+
+
+def test_the_trusted_certificates_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    make = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(make()) or made[-1])
+
+    with server_in_tls(tmp_path, TLS_1_3) as server:
+        server.signed()
+        server.signed()
+
+    assert len(made) <= 1
 
 
 @pytest.mark.parametrize(("host", "names"), [("localhost", ["example.org"]), ("127.0.0.1", ["localhost"])])
