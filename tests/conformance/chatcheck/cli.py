@@ -20,7 +20,7 @@ from chatcheck.address import Address, CannotConnect
 from chatcheck.clauses import load_spec, read_checks
 from chatcheck.console import Console
 from chatcheck.hidden import hide, remember
-from chatcheck.interrupts import Interrupts
+from chatcheck.interrupts import interrupts
 from chatcheck.known_failures import read_known_failures, write_baseline
 from chatcheck.recorder import Recorder
 from chatcheck.report.model import CONFORMANT, NOT_CONFORMANT, Report, ReportError, loads
@@ -39,7 +39,6 @@ from chatcheck.target import StillListens, Unreachable
 
 CONFORMS, CONFORMS_NOT, WRONG_USE, BROKEN = range(4)
 _PACKAGE = Path(__file__).parent
-_interrupts = Interrupts()
 _EPILOG = f"""\
 chatcheck baseline --output FILE …        writes the failures of a run as known failures
 chatcheck compare A.json B.json --html F  puts the reports of several servers side by side
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str]) -> int:
     commands = {"baseline": _baseline, "compare": _compare}
-    _interrupts.listen()
+    interrupts.listen()
     try:
         if words and words[0] in commands:
             return commands[words[0]](words[1:])
@@ -186,7 +185,7 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
     check_target(settings)
     known = read_known_failures(settings.known_failures, _clause_ids()) if settings.known_failures else {}
     console = Console(sys.stdout)
-    recorder = Recorder(settings, known, console, _interrupts)
+    recorder = Recorder(settings, known, console, interrupts)
     if not recorder.selected:
         raise WrongUse(_nothing_selected(settings))
     _make_checks(settings, recorder)
@@ -207,10 +206,10 @@ def _run(settings: Settings, words: Sequence[str]) -> tuple[Report, int]:
 def _make_checks(settings: Settings, recorder: Recorder) -> None:
     """Let pytest make the checks. However that ends, the recorder can report on it."""
     try:
-        with _interrupts.raised():
+        with interrupts.raised():
             _check_nodes(settings)
             status = pytest.main(_pytest_arguments(settings), plugins=[plugin, recorder])
-            _interrupts.check()
+            interrupts.check()
         if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
             recorder.breaks("the suite broke before it could check anything")
     except KeyboardInterrupt:
@@ -220,7 +219,7 @@ def _make_checks(settings: Settings, recorder: Recorder) -> None:
     except StillListens as error:  # when the run ended
         recorder.ends_early(str(error))
     except Exception:
-        if _interrupts.came:  # what it left half done may be found only when pytest clears up
+        if interrupts.came:  # what it left half done may be found only when pytest clears up
             recorder.ends_early("interrupted")
         else:
             recorder.breaks(f"the suite itself broke; please report it\n{traceback.format_exc()}")

@@ -48,3 +48,6 @@ class Interrupts:
         if self._raises:
             self._raises = False
             raise KeyboardInterrupt
+
+
+interrupts = Interrupts()  # of this process

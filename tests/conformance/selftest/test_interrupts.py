@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,49 @@ def test_an_interrupt_at_any_moment_leaves_a_report(
     assert (run.returncode, run.stderr) == (3, "chatcheck: interrupted\n")
     assert report["verdict"] == "broken"
     assert (tmp_path / "a.html").exists()
+
+
+# The command, which gets a signal when it is about to import pytest.
+INTERRUPTED_EARLY = """
+import builtins, os, runpy, sys
+
+original, number = builtins.__import__, int(sys.argv[1])
+
+def interrupting(name, *arguments, **named):
+    if name == "pytest":
+        builtins.__import__ = original
+        os.kill(os.getpid(), number)
+    return original(name, *arguments, **named)
+
+builtins.__import__ = interrupting
+sys.argv = ["chatcheck", *sys.argv[2:]]
+runpy.run_module("chatcheck", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_while_the_command_is_loaded_leaves_a_report(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    words = ["--jobs", "1", "--start", MODEL, "--json", "a.json", "--only", "MSG-1"]
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_EARLY, str(int(number)), *words],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+    assert (run.returncode, run.stderr) == (3, "chatcheck: interrupted\n")
+    assert json.loads((tmp_path / "a.json").read_text())["verdict"] == "broken"
+
+
+def test_the_installed_command_hears_interrupts_first() -> None:
+    (command,) = entry_points(group="console_scripts", name="chatcheck")
+
+    assert command.value == "chatcheck.__main__:main"
 
 
 @pytest.mark.parametrize(
