@@ -104,13 +104,18 @@ Start = Callable[..., Chatd]
 
 @pytest.fixture
 def start(program: str) -> Iterator[Start]:
-    """Start chatd on a free port with these flags and settings in its environment, until it is ready."""
+    """Start chatd on a free port with these flags and settings in its environment, until it is ready.
+
+    With the setting redis it has its connection, too; one whose Redis is away is started by the flag."""
     started: list[Chatd] = []
 
     def start_one(*flags: str, **settings: str) -> Chatd:
         chatd = Chatd(program, "--listen", "127.0.0.1:0", *flags, env=environment(**settings))
         started.append(chatd)
-        return chatd.until_ready()
+        chatd.until_ready()
+        if "redis" in settings:
+            wait_until(lambda: " info redis_connected " in chatd.log(), "it is connected to Redis")
+        return chatd
 
     yield start_one
     for chatd in started:

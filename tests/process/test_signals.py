@@ -121,7 +121,6 @@ def seconds_to_end(chatd: Chatd) -> float:
 def test_peers_and_a_redis_that_do_nothing_do_not_hold_up_the_end(start: Start, private_redis: Redis) -> None:
     """One that never reads, one that answers no close, handshakes that are open, a request without answer."""
     chatd = start("--features", "nodes,broadcast,history", redis=private_redis.url)
-    wait_until(lambda: " info redis_connected " in chatd.log(), "Redis is there")
     with (
         connect(chatd.url) as alice,
         raw_client(chatd) as deaf,

@@ -57,16 +57,16 @@ def bare(program: str, **popen: object) -> Iterator[Bare]:
 
 
 def fill(writer: int) -> None:
-    """To the last byte, and leave it blocking, as it was. A terminal makes room again a little later."""
+    """To the last byte, and leave it blocking, as it was. A terminal makes room again up to seconds later."""
     os.set_blocking(writer, False)
     n_rounds_without = 0
-    while n_rounds_without < 5:
+    while n_rounds_without < 40:
         n_rounds_without += 1
         for piece in (b"x" * 4096, b"x"):
             with contextlib.suppress(BlockingIOError):
                 while os.write(writer, piece):
                     n_rounds_without = 0
-        time.sleep(0.02)
+        time.sleep(0.05)
     os.set_blocking(writer, True)
 
 
