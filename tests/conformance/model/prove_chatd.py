@@ -25,8 +25,11 @@ ROOT = HERE.parent.parent
 PATCHES = HERE / "chatd_faults"
 
 # Short times, documented to the suite, so that what takes a while in production is soon seen.
-SERVE = "--listen 127.0.0.1:{port} --redis {redis} --redis-refresh-ms 2000 --redis-lease-ms 4000"
-DOCUMENTED = ["--refresh-wait=4", "--death-wait=6"]
+SERVE = (
+    "--listen 127.0.0.1:{port} --redis {redis} --redis-refresh-ms 2000 --redis-lease-ms 4000"
+    " --message-timeout-ms 2000"
+)
+DOCUMENTED = ["--refresh-wait=4", "--death-wait=6", "--message-wait=2"]
 SERVED = ("broadcast", "history", "nodes")
 
 
