@@ -40,9 +40,10 @@ FOOT = """
   and one that does not read holds memory for 5 to 10 s. All that waits is counted as it is allocated,
   and never takes more than `--outboxes-size-max`: at it, connections that took nothing for a second are
   closed, the longest first, then those that hold the most.
-- **Messages that do not end** have `--message-timeout-ms` from their first byte, whatever dribbles in, and
-  all together as much memory as outboxes, counted as it is allocated. At either limit connections are closed with 1008: those whose message began
-  first. Who comes and sends a message at a stretch is served.
+- **Messages that do not end** have `--message-timeout-ms` from their first byte, whatever dribbles in,
+  and all together as much memory as outboxes, counted as it is allocated. At either limit connections
+  are closed with 1008: those that have held it the longest. Who comes and sends a message at a stretch
+  is served.
 - **Requests in flight** of all connections take `--requests-size-max`, counted as they are allocated; at it
   the messages that have begun are read on when there is room, and each connection has one request at a
   time. Nobody is closed and nothing is lost. What a connection can add to that is what was read at a
