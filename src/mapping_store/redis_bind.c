@@ -35,6 +35,7 @@ struct bind {
     size_t n_suspects;
     struct suspect *suspects; /* room for SUSPECTS_MAX, or NULL */
     size_t n_nodes;           /* up to NODES_MAX; beyond it they count as alive */
+    size_t nodes_capacity;
     struct node *nodes;
 };
 
@@ -52,7 +53,10 @@ static size_t node_index(struct bind *bind, struct str node)
         redis_log_error(bind->store, "bind", "a set has fds of more nodes than there may be");
         return NODES_MAX;
     }
-    bind->nodes = mem_realloc(bind->nodes, (bind->n_nodes + 1) * sizeof *bind->nodes);
+    if (bind->n_nodes == bind->nodes_capacity) {
+        bind->nodes_capacity = bind->nodes_capacity * 2 + 1;
+        bind->nodes = mem_realloc(bind->nodes, bind->nodes_capacity * sizeof *bind->nodes);
+    }
     struct node *new = &bind->nodes[bind->n_nodes];
     new->is_alive = false;
     memcpy(new->bytes, node.ptr, node.len);
