@@ -102,10 +102,10 @@ size_t redis_link_n_in_flight(const struct redis_link *link)
     return link->n;
 }
 
-bool redis_link_is_silent(const struct redis_link *link)
+const char *redis_link_why(const struct redis_link *link)
 {
     (void)link;
-    return false;
+    return NULL;
 }
 
 void redis_link_accept(struct redis_link *link)
