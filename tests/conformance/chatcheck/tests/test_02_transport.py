@@ -1128,7 +1128,8 @@ UNFINISHED = {  # what begins a message, and what goes on dribbling in
 @pytest.mark.parametrize("kind", UNFINISHED)
 def test_a_message_that_does_not_end_in_time_is_refused_with_1008(server: Server, kind: str) -> None:
     """WS-20: "A server that limits the time in which a message has to end MUST close with 1008 when it has
-    not ended for that documented time, and process nothing of it."
+    not ended for that documented time, and process nothing of it. A message begins with the first byte
+    of its first frame."
     """
     wait = server.documented.message_wait
     if wait is None:
@@ -1156,7 +1157,8 @@ def test_a_message_that_does_not_end_in_time_is_refused_with_1008(server: Server
 @pytest.mark.waits
 def test_only_a_message_that_ends_in_time_is_processed(server: Server) -> None:
     """WS-20: "A server that limits the time in which a message has to end MUST close with 1008 when it has
-    not ended for that documented time, and process nothing of it."
+    not ended for that documented time, and process nothing of it. A message begins with the first byte
+    of its first frame."
     """
     wait = server.documented.message_wait
     if wait is None:
