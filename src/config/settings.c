@@ -473,7 +473,7 @@ const struct setting settings[N_SETTINGS] = {
      .metavar = "N",
      .help =
          "Close a connection for which more than this waits, unless it takes a quarter of that\n"
-         "      every 5 s.",
+         "      every 5 s and something every 2 s.",
      .type = &number_type,
      .default_value = "1048576",
      .offset = offsetof(struct config, outbox_size_max),

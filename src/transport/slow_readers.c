@@ -16,6 +16,7 @@ enum {
         1,                  /* as tcp_info has it; netinet/tcp.h, which says so, has an older one */
     WATCH_TICKS = 50,       /* 5 s, in which a watched peer has to take */
     WATCH_SHARE = 4,        /* the fourth part of outbox_size_max */
+    STILL_MS = 2000,        /* in which a watched peer has to take anything at all */
     STUCK_MS = 1000,        /* who took nothing for so long pays first: */
     STUCK_SHIFT = 32,       /* a time counts more than any size */
     LIMIT_REST_QUARTERS = 3 /* of outboxes_size_max, below which closing goes on */
@@ -35,30 +36,38 @@ static void close_slow_reader(struct connection *connection)
 
 /* ---- one connection ---- */
 
-/* What the peer's TCP has acknowledged, since its start; and is it still there? Its kernel
- * acknowledges no more than a buffer full before the peer reads. */
-static uint64_t count_taken(const struct connection *connection, bool *is_there)
+struct progress {
+    bool is_there;     /* its TCP has not ended */
+    bool stands_still; /* it has had no room for STILL_MS, and data waits for it */
+    uint64_t n_taken;  /* bytes that its TCP has acknowledged since the start: its kernel does so
+                          for no more than a buffer full before the peer reads */
+};
+
+/* The kernel sends as soon as the peer has room, also while this process stands still. */
+static struct progress progress_of(const struct connection *connection)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
     if (getsockopt(connection->socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {
-        *is_there = false;
-        return 0;
+        return (struct progress){0};
     }
-    *is_there = info.tcpi_state == TCP_STATE_ESTABLISHED;
-    return info.tcpi_bytes_acked;
+    struct pollfd socket = {.fd = connection->socket, .events = POLLOUT};
+    return (struct progress){
+        .is_there = info.tcpi_state == TCP_STATE_ESTABLISHED,
+        .stands_still = info.tcpi_last_data_sent >= STILL_MS && poll(&socket, 1, 0) == 0,
+        .n_taken = info.tcpi_bytes_acked,
+    };
 }
 
 void slow_reader_watch(struct connection *connection)
 {
     struct slowness *slowness = &connection->slowness;
-    bool is_there;
     if (slowness->watched) {
         return;
     }
     slowness->watched = true;
     slowness->n_ticks = 0;
-    slowness->n_taken = count_taken(connection, &is_there);
+    slowness->n_taken = progress_of(connection).n_taken;
     conn_list_add(&connection->transport->watched, connection->id);
 }
 
@@ -89,21 +98,24 @@ static void judge(struct connection *connection)
 {
     struct slowness *slowness = &connection->slowness;
     size_t size_max = connection->transport->options.outbox_size_max;
-    bool is_there;
-    uint64_t n_taken = count_taken(connection, &is_there);
-    if (!is_there) {
+    struct progress progress = progress_of(connection);
+    if (!progress.is_there) {
         hear_again(connection); /* so that its end is seen ([ID-3]) */
+    }
+    if (progress.stands_still) {
+        close_slow_reader(connection);
+        return;
     }
     slowness->n_ticks++;
     if (slowness->n_ticks < WATCH_TICKS) {
         return;
     }
-    if (n_taken - slowness->n_taken < size_max / WATCH_SHARE) {
+    if (progress.n_taken - slowness->n_taken < size_max / WATCH_SHARE) {
         close_slow_reader(connection);
         return;
     }
     slowness->n_ticks = 0;
-    slowness->n_taken = n_taken;
+    slowness->n_taken = progress.n_taken;
 }
 
 static bool is_watched_on(struct connection *connection)

@@ -35,11 +35,11 @@ FOOT = """
   readers do not read, 16 MiB for the history of strangers), 1,000 handshakes at a time of
   `--handshake-size-max` each, 256 KiB of requests in flight and `--message-size-max` of each
   connection; and what the C library's allocator adds.
-- **Readers**: a device for which more waits than `--outbox-size-max` although all was offered to its
-  socket stays as long as it takes a quarter of that every 5 s. So a burst reaches a device that reads,
-  and one that does not read holds memory for 5 to 10 s. All that waits is counted as it is allocated,
-  and never takes more than `--outboxes-size-max`: at it, connections that took nothing for a second are
-  closed, the longest first, then those that hold the most.
+- **Readers**: a device for which more waits than `--outbox-size-max`, although all was offered to its
+  socket, stays as long as it takes a quarter of that every 5 s and something every 2 s. So a burst reaches
+  a device that reads, and one that takes nothing holds memory for 2 s. All that waits is counted as it is
+  allocated and never exceeds `--outboxes-size-max`. At that limit, connections that took nothing for a
+  second are closed, the longest first, then those that hold the most.
 - **Messages that do not end** have `--message-timeout-ms` from their first byte, whatever dribbles in,
   and all together as much memory as outboxes, counted as it is allocated. At either limit connections
   are closed with 1008: those that have held it the longest. Who comes and sends a message at a stretch

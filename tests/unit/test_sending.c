@@ -475,6 +475,27 @@ static void test_reader_that_is_too_slow_is_closed(void **state)
     assert_int_equal(f->transport->outboxes_size, 0);
 }
 
+static bool is_being_closed(void *ctx)
+{
+    return connection_of(ctx, 1)->close_code != 0;
+}
+
+/* [WS-12] Who takes nothing at all is closed before all the time has passed that a slow one has:
+ * meanwhile whatever comes for it would only take memory. */
+static void test_reader_that_takes_nothing_is_closed_soon(void **state)
+{
+    struct fixture *f = *state;
+    f->options.outbox_size_max = 65536;
+    given_server(f);
+    struct slow_reader slow = given_slow_reader(f);
+    when_blocked(&slow);
+    when_burst(&slow, 1);
+
+    assert_true(run_until(f, is_being_closed, f));
+
+    assert_in_range(connection_of(f, 1)->slowness.n_ticks, 0, WATCH_TICKS - 1);
+}
+
 static bool has_taken_some(void *ctx)
 {
     struct slow_reader *slow = ctx;
@@ -872,6 +893,7 @@ int main(void)
         TRANSPORT_TEST(test_burst_for_a_reader_arrives_whole),
         TRANSPORT_TEST(test_burst_is_offered_to_the_kernel_before_it_is_too_much),
         TRANSPORT_TEST(test_reader_that_is_too_slow_is_closed),
+        TRANSPORT_TEST(test_reader_that_takes_nothing_is_closed_soon),
         TRANSPORT_TEST(test_reader_that_takes_some_in_time_stays),
         TRANSPORT_TEST(test_requests_of_a_reader_that_does_not_read_wait),
         TRANSPORT_TEST(test_reader_that_is_not_heard_and_leaves_has_no_traces),
